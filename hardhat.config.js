@@ -1,0 +1,15 @@
+import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
+import { defineConfig } from "hardhat/config";
+
+// The compiler's settings live in one file that Python's build reads as well: that is why both give the same bytecode.
+const settings = JSON.parse(readFileSync(new URL("./contracts/solc.json", import.meta.url), "utf8"));
+
+export default defineConfig({
+  paths: { sources: "./contracts", tests: { solidity: "./tests/contracts" } },
+  solidity: {
+    version: settings.version,
+    path: createRequire(import.meta.url).resolve("solc/soljson.js"),
+    settings: settings.settings,
+  },
+});

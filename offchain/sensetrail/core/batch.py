@@ -1,0 +1,206 @@
+"""Batches: many readings under one header word, in the formats the registry takes.
+
+    header   device 160 bits | start 32 | period 16 | first sequence number 24 | count 16 | format 8
+    own      one reading of the device's own transaction: temperature 2 bytes, humidity 2
+    timed    6 bytes a reading: seconds since the reading before (the first: since start), temperature, humidity
+    regular  4 bytes a reading: temperature, humidity; reading i was measured at start + i * period
+
+All big-endian, temperature in two's complement. `encode` and `decode` are inverse to each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from sensetrail.core.primitives import Address, address, address_bytes, keccak256
+from sensetrail.core.reading import HUMIDITY_LIMITS, TEMPERATURE_LIMITS, TIME_LIMITS, Measurements
+from sensetrail.errors import MalformedEventError, ReadingError
+
+MAX_COUNT = 2**16 - 1
+MAX_GAP = 2**16 - 1
+"""Seconds: the longest gap inside one batch."""
+MAX_SEQUENCE = 2**24 - 1
+
+
+class Format(IntEnum):
+    """How a batch's data is laid out."""
+
+    OWN = 0
+    TIMED = 1
+    REGULAR = 2
+
+    @property
+    def width(self) -> int:
+        """Bytes a reading."""
+        return 6 if self is Format.TIMED else 4
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A batch's header word.
+
+    Attributes:
+        device: Whose readings they are.
+        start: Unix seconds.
+        period: Seconds between two readings of a regular batch, else 0.
+        first_sequence: The first reading's sequence number.
+        count: How many readings.
+        format: The data's layout, as its number: a hostile header may hold any.
+    """
+
+    device: Address
+    start: int
+    period: int
+    first_sequence: int
+    count: int
+    format: int
+
+    def pack(self) -> int:
+        """Give the header word, an unsigned 256-bit integer."""
+        word = int.from_bytes(address_bytes(self.device), "big")
+        for value, bits in (
+            (self.start, 32),
+            (self.period, 16),
+            (self.first_sequence, 24),
+            (self.count, 16),
+            (self.format, 8),
+        ):
+            if not 0 <= value < 1 << bits:
+                raise ReadingError(f"a header field of {bits} bits cannot hold {value}", "split the batch")
+            word = word << bits | value
+        return word
+
+    @classmethod
+    def unpack(cls, word: int) -> Header:
+        """Take a header word apart; every word is some header."""
+        return cls(
+            device=address((word >> 96).to_bytes(20, "big")),
+            start=word >> 64 & 0xFFFFFFFF,
+            period=word >> 48 & 0xFFFF,
+            first_sequence=word >> 24 & 0xFFFFFF,
+            count=word >> 8 & 0xFFFF,
+            format=word & 0xFF,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch as it travels: header and data."""
+
+    header: Header
+    data: bytes
+
+    def commit(self, head: bytes) -> bytes:
+        """Extend a device's head by this batch.
+
+        Args:
+            head: The head before, 20 bytes.
+
+        Returns:
+            The head after, 20 bytes.
+        """
+        return keccak256(head + self.header.pack().to_bytes(32, "big") + keccak256(self.data))[:20]
+
+
+def encode(device: Address, first_sequence: int, measurements: Measurements) -> Batch:
+    """Lay measurements out as one batch: regular where their times are evenly spaced, else timed.
+
+    Args:
+        device: Whose they are.
+        first_sequence: The first one's sequence number.
+        measurements: 1 to 65,535 of them, times not falling and no gap above 65,535 s.
+
+    Returns:
+        The batch.
+
+    Raises:
+        ReadingError: They do not fit one batch; `split` gives parts that do.
+    """
+    _require_fit(measurements)
+    times = measurements.measured_at
+    gaps = np.diff(times)
+    regular = len(gaps) == 0 or bool((gaps == gaps[0]).all() and gaps[0] > 0)
+    period = int(gaps[0]) if regular and len(gaps) else 0
+    kind = Format.REGULAR if regular else Format.TIMED
+    header = Header(device, int(times[0]), period, first_sequence, len(times), kind)
+    columns = [measurements.temperature & 0xFFFF, measurements.humidity]
+    if not regular:
+        columns.insert(0, np.concatenate(([0], gaps)))
+    return Batch(header, np.stack(columns, axis=1).astype(">u2").tobytes())
+
+
+def encode_own(device: Address, sequence: int, measured_at: int, temperature: int, humidity: int) -> Batch:
+    """Lay out one reading of the device's own transaction, as its head commits to it."""
+    data = (temperature & 0xFFFF).to_bytes(2, "big") + humidity.to_bytes(2, "big")
+    return Batch(Header(device, measured_at, 0, sequence, 1, Format.OWN), data)
+
+
+def decode(batch: Batch) -> Measurements:
+    """Read a batch's measurements.
+
+    Args:
+        batch: From anywhere.
+
+    Returns:
+        Its measurements; a hostile batch's times may lie beyond 32 bits.
+
+    Raises:
+        MalformedEventError: Format, count and length do not agree.
+    """
+    header = batch.header
+    if header.format not in (Format.OWN, Format.TIMED, Format.REGULAR) or header.count == 0:
+        raise MalformedEventError(
+            f"a batch of format {header.format} with {header.count} readings cannot have been accepted",
+            "the node is not telling the truth: use another",
+        )
+    width = Format(header.format).width
+    if len(batch.data) != width * header.count:
+        raise MalformedEventError(
+            f"{header.count} readings of {width} bytes in {len(batch.data)} bytes of data",
+            "the node is not telling the truth: use another",
+        )
+    fields = np.frombuffer(batch.data, dtype=">u2").reshape(header.count, -1).astype(np.int64)
+    if header.format == Format.TIMED:
+        measured_at = header.start + np.cumsum(fields[:, 0])
+    else:
+        measured_at = header.start + header.period * np.arange(header.count, dtype=np.int64)
+    temperature = (fields[:, -2] ^ 0x8000) - 0x8000
+    return Measurements(measured_at, temperature, fields[:, -1])
+
+
+def split(measurements: Measurements, size: int) -> Iterator[Measurements]:
+    """Split measurements into parts that fit a batch each.
+
+    Args:
+        measurements: In the order of measuring.
+        size: The most readings a part may have.
+
+    Yields:
+        Parts, in order; a new one begins after `size` readings, where time falls back, and after a gap too long.
+    """
+    gaps = np.diff(measurements.measured_at)
+    breaks = set((np.flatnonzero((gaps < 0) | (gaps > MAX_GAP)) + 1).tolist())
+    start = 0
+    for end in range(1, len(measurements) + 1):
+        if end == len(measurements) or end in breaks or end - start == min(size, MAX_COUNT):
+            yield measurements[start:end]
+            start = end
+
+
+def _require_fit(measurements: Measurements) -> None:
+    if not 1 <= len(measurements) <= MAX_COUNT:
+        raise ReadingError(f"a batch of {len(measurements)} readings", f"send 1 to {MAX_COUNT} at a time")
+    for name, column, (low, high) in (
+        ("time", measurements.measured_at, TIME_LIMITS),
+        ("temperature", measurements.temperature, TEMPERATURE_LIMITS),
+        ("humidity", measurements.humidity, HUMIDITY_LIMITS),
+    ):
+        if column.min() < low or column.max() > high:
+            raise ReadingError(f"a {name} outside {low} to {high}", "repair the readings")
+    gaps = np.diff(measurements.measured_at)
+    if len(gaps) and (gaps.min() < 0 or gaps.max() > MAX_GAP):
+        raise ReadingError("times that fall back, or a gap above 65,535 s, inside a batch", "split the batch there")

@@ -1,0 +1,78 @@
+"""Canonical JSON, and digests that name their algorithm."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sensetrail.core.primitives import hex_word, keccak256
+from sensetrail.errors import ManifestError
+
+
+def canonical_json(value: Any) -> bytes:
+    """Write a JSON value in its one canonical form: keys sorted, no white space, UTF-8, no NaN or infinity."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
+
+
+def json_digest(value: Any) -> bytes:
+    """Hash a JSON value's canonical form with keccak256."""
+    return keccak256(canonical_json(value))
+
+
+def parse_json(data: bytes, what: str) -> Any:
+    """Parse JSON that came from outside.
+
+    Args:
+        data: UTF-8.
+        what: What it is, for the message.
+
+    Raises:
+        ManifestError: It is not JSON, has a key twice, or a number that is not finite.
+    """
+    try:
+        return json.loads(data, object_pairs_hook=_once, parse_constant=_finite)
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"{what} is not valid JSON: {error}", "restore the original file") from error
+
+
+def named_digest(algorithm: str, digest: bytes) -> str:
+    """Write a digest with the name of its algorithm, such as `sensetrail-keras-v1:keccak256:0x...`."""
+    return f"{algorithm}:{hex_word(digest)}"
+
+
+def parse_named_digest(text: str, algorithm: str) -> bytes:
+    """Read a named digest of this algorithm.
+
+    Raises:
+        ManifestError: It is of another algorithm, or not 32 bytes of hexadecimal.
+    """
+    name, _, value = text.rpartition(":")
+    if name != algorithm:
+        raise ManifestError(f"a digest of {name or 'no algorithm'}, expected {algorithm}", "use a matching version")
+    return parse_word(value)
+
+
+def parse_word(text: str) -> bytes:
+    """Read 32 bytes of 0x hexadecimal.
+
+    Raises:
+        ManifestError: It is something else.
+    """
+    try:
+        if isinstance(text, str) and text.startswith("0x") and len(text) == 66:
+            return bytes.fromhex(text[2:])
+    except ValueError:
+        pass
+    raise ManifestError(f"{text!r:.80} is not 32 bytes of hexadecimal", "restore the original file")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key stands twice")
+    return result
+
+
+def _finite(name: str) -> Any:
+    raise ValueError(f"{name} is not a number")

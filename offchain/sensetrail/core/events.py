@@ -1,0 +1,296 @@
+"""The contracts' events, decoded from logs by their ABI types alone.
+
+A log is hostile: whatever does not decode exactly is a `MalformedEventError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from eth_abi.abi import decode as abi_decode
+from eth_abi.exceptions import DecodingError
+from numpy.typing import NDArray
+
+from sensetrail.core.batch import Batch, Header, encode_own
+from sensetrail.core.primitives import Address, address, keccak256
+from sensetrail.core.rules import Profile
+from sensetrail.core.typed_data import Signature
+from sensetrail.errors import MalformedEventError, SensetrailError
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block's header, as far as it is used.
+
+    Attributes:
+        number: Its height.
+        hash: 32 bytes.
+        parent_hash: 32 bytes.
+        timestamp: Unix seconds.
+    """
+
+    number: int
+    hash: bytes
+    parent_hash: bytes
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A log, verbatim.
+
+    Attributes:
+        block_number: Its block's height.
+        block_hash: Its block's hash, 32 bytes.
+        transaction_hash: 32 bytes.
+        log_index: Its place in the block.
+        address: The contract that emitted it.
+        topics: 32 bytes each.
+        data: ABI-encoded fields that are not indexed.
+    """
+
+    block_number: int
+    block_hash: bytes
+    transaction_hash: bytes
+    log_index: int
+    address: Address
+    topics: tuple[bytes, ...]
+    data: bytes
+
+
+class Rejection(IntEnum):
+    """Why something never entered a device's history, as in the contract."""
+
+    NONE = 0
+    MALFORMED = 1
+    UNKNOWN_DEVICE = 2
+    REVOKED_DEVICE = 3
+    WRONG_SIGNATURE = 4
+    WRONG_SEQUENCE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileAdded:
+    """A profile was added."""
+
+    profile: int
+    rules: Profile
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRegistered:
+    """A device was registered."""
+
+    device: Address
+    profile: int
+    identity_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRevoked:
+    """A device was revoked; what it measured at or after `untrusted_since` (Unix s) is not to be trusted."""
+
+    device: Address
+    untrusted_since: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Accepted:
+    """Readings entered a device's history: one of its own transaction, or a batch.
+
+    Attributes:
+        device: Whose.
+        batch: Header and data.
+        verdicts: As the contract gave them, uint8, shape `(count,)`.
+        signature: The batch's signature; None for an own transaction, which its sender's signature covers.
+    """
+
+    device: Address
+    batch: Batch
+    verdicts: NDArray[np.uint8]
+    signature: Signature | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Something was sent in a device's name and did not enter its history."""
+
+    device: Address
+    reason: Rejection
+    sender: Address
+    header: Header
+    data_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRegistered:
+    """A dataset was registered."""
+
+    dataset_id: bytes
+    root: bytes
+    row_count: int
+    selection_digest: bytes
+    through_block: int
+    block_hash: bytes
+    block_hash_checked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRegistered:
+    """A model was registered under its weights digest."""
+
+    weights_digest: bytes
+    dataset_id: bytes
+    parent: bytes
+    manifest_digest: bytes
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecalled:
+    """A model was recalled."""
+
+    weights_digest: bytes
+    reason: str
+
+
+Event = (
+    ProfileAdded
+    | DeviceRegistered
+    | DeviceRevoked
+    | Accepted
+    | Rejected
+    | DatasetRegistered
+    | ModelRegistered
+    | ModelRecalled
+)
+
+_PROFILE = "(int16,int16,uint16,uint16,uint16,uint16,uint32)"
+_DATASET = "(bytes32,uint64,bytes32,uint64,bytes32)"
+
+
+def _profile_added(indexed: list[bytes], data: bytes) -> ProfileAdded:
+    (rules,) = abi_decode([_PROFILE], data)
+    return ProfileAdded(_uint(indexed[0], 8), Profile(*rules))
+
+
+def _device_registered(indexed: list[bytes], data: bytes) -> DeviceRegistered:
+    (digest,) = abi_decode(["bytes32"], data)
+    return DeviceRegistered(_address(indexed[0]), _uint(indexed[1], 8), digest)
+
+
+def _device_revoked(indexed: list[bytes], data: bytes) -> DeviceRevoked:
+    (since,) = abi_decode(["uint32"], data)
+    return DeviceRevoked(_address(indexed[0]), since)
+
+
+def _reading_posted(indexed: list[bytes], data: bytes) -> Accepted:
+    sequence, measured_at, temperature, humidity, verdict = abi_decode(
+        ["uint24", "uint32", "int16", "uint16", "uint8"], data
+    )
+    device = _address(indexed[0])
+    batch = encode_own(device, sequence, measured_at, temperature, humidity)
+    return Accepted(device, batch, np.array([verdict], dtype=np.uint8), None)
+
+
+def _batch_accepted(indexed: list[bytes], data: bytes) -> Accepted:
+    word, r, vs, readings, exceptions = abi_decode(["uint256", "bytes32", "bytes32", "bytes", "bytes"], data)
+    header = Header.unpack(word)
+    if header.device != _address(indexed[0]):
+        raise _malformed("a batch whose header names another device than its topic")
+    return Accepted(header.device, Batch(header, readings), _verdicts(exceptions, header.count), (r, vs))
+
+
+def _rejected(indexed: list[bytes], data: bytes) -> Rejected:
+    sender, word, digest = abi_decode(["address", "uint256", "bytes32"], data)
+    reason = Rejection(_uint(indexed[1], 8))
+    return Rejected(_address(indexed[0]), reason, address(sender), Header.unpack(word), digest)
+
+
+def _dataset_registered(indexed: list[bytes], data: bytes) -> DatasetRegistered:
+    fields, checked = abi_decode([_DATASET, "bool"], data)
+    root, row_count, selection_digest, through_block, block_hash = fields
+    return DatasetRegistered(indexed[0], root, row_count, selection_digest, through_block, block_hash, checked)
+
+
+def _model_registered(indexed: list[bytes], data: bytes) -> ModelRegistered:
+    manifest_digest, task = abi_decode(["bytes32", "string"], data)
+    weights_digest, dataset_id, parent = indexed
+    return ModelRegistered(weights_digest, dataset_id, parent, manifest_digest, task)
+
+
+def _model_recalled(indexed: list[bytes], data: bytes) -> ModelRecalled:
+    (reason,) = abi_decode(["string"], data)
+    return ModelRecalled(indexed[0], reason)
+
+
+_DECODERS: dict[str, tuple[int, Callable[[list[bytes], bytes], Event]]] = {
+    f"ProfileAdded(uint8,{_PROFILE})": (1, _profile_added),
+    "DeviceRegistered(address,uint8,bytes32)": (2, _device_registered),
+    "DeviceRevoked(address,uint32)": (1, _device_revoked),
+    "ReadingPosted(address,uint24,uint32,int16,uint16,uint8)": (1, _reading_posted),
+    "BatchAccepted(address,uint256,bytes32,bytes32,bytes,bytes)": (1, _batch_accepted),
+    "Rejected(address,uint8,address,uint256,bytes32)": (2, _rejected),
+    f"DatasetRegistered(bytes32,{_DATASET},bool)": (1, _dataset_registered),
+    "ModelRegistered(bytes32,bytes32,bytes32,bytes32,string)": (3, _model_registered),
+    "ModelRecalled(bytes32,string)": (1, _model_recalled),
+}
+"""By signature: how many fields are indexed, and the decoder."""
+
+TOPICS = {keccak256(signature.encode()): signature for signature in _DECODERS}
+"""Each event's first topic (its signature's hash) and its signature."""
+
+
+def decode_log(log: Log) -> Event | None:
+    """Decode a log of one of the registries.
+
+    Args:
+        log: From anywhere; the caller has checked that its address is the registry's.
+
+    Returns:
+        The event; None for one that is not the registries' own (roles, by AccessControl).
+
+    Raises:
+        MalformedEventError: It bears an event's signature but does not decode as one.
+    """
+    signature = TOPICS.get(log.topics[0]) if log.topics else None
+    if signature is None:
+        return None
+    indexed_count, decoder = _DECODERS[signature]
+    name = signature.partition("(")[0]
+    if len(log.topics) != indexed_count + 1:
+        raise _malformed(f"{name} with {len(log.topics)} topics in block {log.block_number}")
+    try:
+        return decoder(list(log.topics[1:]), log.data)
+    except (DecodingError, ValueError, SensetrailError) as error:
+        raise _malformed(f"{name} in block {log.block_number}, log {log.log_index}: {error}") from error
+
+
+def _verdicts(exceptions: bytes, count: int) -> NDArray[np.uint8]:
+    verdicts = np.zeros(count, dtype=np.uint8)
+    entries = np.frombuffer(exceptions, dtype=[("index", ">u2"), ("verdict", "u1")])
+    index = entries["index"].astype(np.int64)
+    if len(index) and (index[-1] >= count or (np.diff(index) <= 0).any() or (entries["verdict"] == 0).any()):
+        raise _malformed("a list of exceptions out of order or beyond the batch")
+    verdicts[index] = entries["verdict"]
+    return verdicts
+
+
+def _uint(topic: bytes, bits: int) -> int:
+    value = int.from_bytes(topic, "big")
+    if value >> bits:
+        raise _malformed(f"an indexed field beyond {bits} bits")
+    return value
+
+
+def _address(topic: bytes) -> Address:
+    if any(topic[:12]):
+        raise _malformed("an indexed address beyond 160 bits")
+    return address(topic[12:])
+
+
+def _malformed(what: str) -> MalformedEventError:
+    return MalformedEventError(what, "the node is not telling the truth: use another")

@@ -1,0 +1,108 @@
+"""Model files: a `.keras` file's architecture and weights without Keras, and the digest over them.
+
+A `.keras` file holds the time of its saving and the addresses of objects in memory, so two saves of one model differ.
+The digest `sensetrail-keras-v1:keccak256` is over what the model is: the canonical JSON of its architecture (without
+`compile_config`, `build_config` and `shared_object_id`, which say how it was made), then every weight array in the
+order of its path, as path, dtype, shape and little-endian bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from sensetrail.core.canonical import canonical_json, parse_json
+from sensetrail.core.primitives import keccak256
+from sensetrail.errors import ManifestError
+
+WEIGHTS_ALGORITHM = "sensetrail-keras-v1:keccak256"
+MEMBER_LIMITS = {"config.json": 16 << 20, "model.weights.h5": 4 << 30}
+"""The largest member sizes that are read, bytes: a model file may be a bomb."""
+NOT_ARCHITECTURE = frozenset({"compile_config", "build_config", "shared_object_id"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelFile:
+    """What a model is.
+
+    Attributes:
+        architecture: Its configuration as JSON, without what says how it was made.
+        arrays: Path to array of every weight, in the order of the paths.
+    """
+
+    architecture: Any
+    arrays: dict[str, NDArray[Any]]
+
+    @property
+    def digest(self) -> bytes:
+        """The `sensetrail-keras-v1:keccak256` digest, 32 bytes."""
+        parts = [_framed(canonical_json(self.architecture))]
+        for path, array in self.arrays.items():
+            little_endian = array.astype(array.dtype.newbyteorder("<"))
+            parts.append(_framed(path.encode()))
+            parts.append(_framed(f"{little_endian.dtype.str}{list(array.shape)}".encode()))
+            parts.append(_framed(little_endian.tobytes()))
+        return keccak256(b"".join(parts))
+
+
+def read_model_file(data: bytes) -> ModelFile:
+    """Read a `.keras` file.
+
+    Args:
+        data: The file's bytes, from anywhere.
+
+    Returns:
+        Its architecture and weights; optimizer state is left out.
+
+    Raises:
+        ManifestError: It is not a `.keras` file, or not a safe one.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            config = parse_json(_member(archive, "config.json"), "the model's config.json")
+            with h5py.File(io.BytesIO(_member(archive, "model.weights.h5")), "r") as weights:
+                arrays = _arrays(weights)
+    except (zipfile.BadZipFile, OSError, KeyError, ValueError, RuntimeError) as error:
+        raise ManifestError(f"not a .keras file: {error}", "restore the original model file") from error
+    return ModelFile(_strip(config), dict(sorted(arrays.items())))
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    if archive.getinfo(name).file_size > MEMBER_LIMITS[name]:
+        raise ManifestError(f"{name} in the model file is too large", "restore the original model file")
+    return archive.read(name)
+
+
+def _arrays(weights: h5py.File) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
+
+    # visititems follows neither soft nor external links, so nothing outside this file is read.
+    def visit(path: str, item: object) -> None:
+        if not isinstance(item, h5py.Dataset) or path.startswith("optimizer/"):
+            return
+        if item.external or item.is_virtual or item.dtype.kind not in "biuf":
+            raise ManifestError(f"{path} in the model file is not a plain array", "restore the original model file")
+        arrays[path] = np.asarray(item[()])
+
+    weights.visititems(visit)
+    if not arrays:
+        raise ManifestError("the model file has no weights", "restore the original model file")
+    return arrays
+
+
+def _strip(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _strip(item) for key, item in value.items() if key not in NOT_ARCHITECTURE}
+    if isinstance(value, list):
+        return [_strip(item) for item in value]
+    return value
+
+
+def _framed(part: bytes) -> bytes:
+    return len(part).to_bytes(8, "big") + part

@@ -1,0 +1,244 @@
+"""Every error Sensetrail raises in normal operation. Anything else is a bug and keeps its traceback.
+
+SensetrailError                    exit code
+|-- InputError                     2   what the user gave: files, arguments, workspace
+|   |-- ReadingError                   a reading that cannot be: NaN, text, outside the format
+|   |-- UnknownDeviceError             a device without a key, or not registered
+|   `-- WorkspaceError                 something the command needs is not there yet
+|-- KeystoreError                  3   missing or wrong password, damaged keystore
+|-- ChainError                     4   node, chain or contract
+|   |-- RetryableError                 may pass by itself
+|   |   `-- NodeUnreachableError
+|   |-- WrongChainError                another chain than the deployment's
+|   |-- ReorganisedError               the index stands on a block the chain no longer has
+|   |-- UnfundedAccountError
+|   |-- RejectedError                  the registry refused what was sent
+|   `-- ContractError                  a revert; one subclass for each custom error of the contracts
+|-- VerificationError              5   evidence does not hold
+|   |-- MalformedEventError            a log that no contract of ours can have emitted
+|   |-- ManifestError                  a manifest or model file that is missing, damaged or edited
+|   |-- AuditError                     an audit step failed
+|   `-- UnanchoredError                a model that is not anchored, or is recalled
+`-- MissingExtraError              6   an optional part is not installed
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class SensetrailError(Exception):
+    """Expected in normal operation.
+
+    Attributes:
+        what: What is wrong, one line.
+        to_do: What to do about it, one line.
+        exit_code: The command's exit code.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, to_do: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.to_do = to_do
+
+
+class InputError(SensetrailError):
+    """What the user gave cannot be used."""
+
+    exit_code = 2
+
+
+class ReadingError(InputError):
+    """A reading that cannot be."""
+
+
+class UnknownDeviceError(InputError):
+    """A device without a key here, or not registered on the chain."""
+
+
+class WorkspaceError(InputError):
+    """Something the command needs is not in the workspace yet."""
+
+
+class KeystoreError(SensetrailError):
+    """A keystore that is missing, damaged, or does not open with this password."""
+
+    exit_code = 3
+
+
+class ChainError(SensetrailError):
+    """The node, the chain or a contract said no."""
+
+    exit_code = 4
+
+
+class RetryableError(ChainError):
+    """May pass by itself: trying again later is sensible."""
+
+
+class NodeUnreachableError(RetryableError):
+    """No node answers at the URL."""
+
+
+class WrongChainError(ChainError):
+    """The node serves another chain than the deployment's.
+
+    Attributes:
+        expected: The chain the deployment is on.
+        actual: The chain the node serves.
+    """
+
+    def __init__(self, what: str, to_do: str, *, expected: object = None, actual: object = None) -> None:
+        super().__init__(what, to_do)
+        self.expected = expected
+        self.actual = actual
+
+
+class ReorganisedError(ChainError):
+    """The index stands on a block that the chain no longer has."""
+
+
+class UnfundedAccountError(ChainError):
+    """An account without the means to pay for its transaction."""
+
+
+class RejectedError(ChainError):
+    """The registry did not accept what was sent."""
+
+
+class ContractError(ChainError):
+    """A transaction reverted.
+
+    Attributes:
+        arguments: The custom error's arguments by name.
+    """
+
+    to_do_by_default: ClassVar[str] = "check the arguments against the contract's documentation"
+
+    def __init__(self, what: str, to_do: str = "", *, arguments: dict[str, Any] | None = None) -> None:
+        super().__init__(what, to_do or self.to_do_by_default)
+        self.arguments = arguments or {}
+
+
+class AccessControlUnauthorizedAccountError(ContractError):
+    """The account lacks the role."""
+
+    to_do_by_default = "use the account that holds the role, or have the admin grant it"
+
+
+class SensorRegistryInvalidProfileError(ContractError):
+    """A profile's least value is above its greatest."""
+
+    to_do_by_default = "give each range as least, then greatest"
+
+
+class SensorRegistryTooManyProfilesError(ContractError):
+    """All 255 profile numbers are used."""
+
+    to_do_by_default = "reuse a profile, or deploy another registry"
+
+
+class SensorRegistryUnknownProfileError(ContractError):
+    """There is no profile with this number."""
+
+    to_do_by_default = "add it first: sensetrail profile add"
+
+
+class SensorRegistryDeviceExistsError(ContractError):
+    """The device is registered already, or was and is revoked."""
+
+    to_do_by_default = "a device never comes back under one key: make a new one with `sensetrail device new`"
+
+
+class SensorRegistryNotActiveError(ContractError):
+    """The device was never registered, or is revoked already."""
+
+    to_do_by_default = "see what is registered: sensetrail device list"
+
+
+class SensorRegistryZeroDeviceError(ContractError):
+    """The zero address is no device."""
+
+    to_do_by_default = "give the device's own address"
+
+
+class ModelRegistryEmptyDatasetError(ContractError):
+    """A dataset has a root and at least one row."""
+
+    to_do_by_default = "index more readings first"
+
+
+class ModelRegistryDatasetExistsError(ContractError):
+    """The dataset is registered already."""
+
+    to_do_by_default = "nothing: it is anchored"
+
+
+class ModelRegistryUnknownDatasetError(ContractError):
+    """There is no such dataset."""
+
+    to_do_by_default = "anchor the dataset first"
+
+
+class ModelRegistryWrongBlockHashError(ContractError):
+    """The chain knows the dataset's last block under another hash."""
+
+    to_do_by_default = "the chain was reorganised: index again and rebuild the dataset"
+
+
+class ModelRegistryModelExistsError(ContractError):
+    """The model is registered already."""
+
+    to_do_by_default = "nothing: these weights are anchored"
+
+
+class ModelRegistryUnknownModelError(ContractError):
+    """There is no such model."""
+
+    to_do_by_default = "anchor it first: sensetrail anchor MODEL"
+
+
+class ModelRegistryAlreadyRecalledError(ContractError):
+    """The model is recalled already."""
+
+    to_do_by_default = "nothing: it is recalled"
+
+
+class VerificationError(SensetrailError):
+    """Evidence does not hold.
+
+    Attributes:
+        expected: What it should have been.
+        actual: What it is.
+    """
+
+    exit_code = 5
+
+    def __init__(self, what: str, to_do: str, *, expected: object = None, actual: object = None) -> None:
+        super().__init__(what, to_do)
+        self.expected = expected
+        self.actual = actual
+
+
+class MalformedEventError(VerificationError):
+    """A log that no contract of ours can have emitted."""
+
+
+class ManifestError(VerificationError):
+    """A manifest or model file that is missing, damaged or edited."""
+
+
+class AuditError(VerificationError):
+    """An audit step failed."""
+
+
+class UnanchoredError(VerificationError):
+    """A model that is not anchored, or is recalled."""
+
+
+class MissingExtraError(SensetrailError):
+    """An optional part of the package is not installed."""
+
+    exit_code = 6
