@@ -1,0 +1,74 @@
+"""The ModelRegistry contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eth_account.signers.local import LocalAccount
+
+from sensetrail.chain.artifact import MODEL_REGISTRY
+from sensetrail.chain.client import Receipt
+from sensetrail.chain.contract import Contract
+from sensetrail.core.dataset import DatasetRecord
+from sensetrail.core.primitives import ZERO_WORD, keccak256
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """A model as the registry holds it; times in Unix seconds, 0 for never."""
+
+    dataset_id: bytes
+    manifest_digest: bytes
+    parent: bytes
+    registered_at: int
+    recalled_at: int
+    task_digest: bytes
+
+    @property
+    def exists(self) -> bool:
+        """Whether it was ever registered."""
+        return self.registered_at != 0
+
+
+class ModelRegistry(Contract):
+    """Datasets and models."""
+
+    NAME = MODEL_REGISTRY
+
+    def register_dataset(self, publisher: LocalAccount, record: DatasetRecord) -> Receipt:
+        """Register a dataset."""
+        return self.transact(publisher, "registerDataset", record.as_tuple())
+
+    def register_model(
+        self,
+        publisher: LocalAccount,
+        weights_digest: bytes,
+        dataset_id: bytes,
+        manifest_digest: bytes,
+        task: str,
+        parent: bytes = ZERO_WORD,
+    ) -> Receipt:
+        """Register a model under its weights digest."""
+        return self.transact(publisher, "registerModel", weights_digest, dataset_id, manifest_digest, parent, task)
+
+    def recall_model(self, recaller: LocalAccount, weights_digest: bytes, reason: str) -> Receipt:
+        """Recall a model for good."""
+        return self.transact(recaller, "recallModel", weights_digest, reason)
+
+    def dataset(self, dataset_id: bytes) -> DatasetRecord:
+        """Give a registered dataset; all zero where there is none."""
+        return DatasetRecord(*self.read("datasetOf", dataset_id))
+
+    def model(self, weights_digest: bytes) -> ModelRecord:
+        """Give a registered model; all zero where there is none."""
+        return ModelRecord(*self.read("modelOf", weights_digest))
+
+    def includes_row(self, dataset_id: bytes, leaf: bytes, inclusion_proof: Sequence[bytes]) -> bool:
+        """Ask the contract whether a row's leaf is in a dataset."""
+        return bool(self.read("includesRow", dataset_id, leaf, list(inclusion_proof)))
+
+
+def task_digest(task: str) -> bytes:
+    """Give a task's name as the registry stores it, 32 bytes."""
+    return keccak256(task.encode())

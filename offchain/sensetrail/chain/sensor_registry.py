@@ -1,0 +1,88 @@
+"""The SensorRegistry contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eth_account.signers.local import LocalAccount
+
+from sensetrail.chain.artifact import SENSOR_REGISTRY
+from sensetrail.chain.client import Receipt
+from sensetrail.chain.contract import Contract
+from sensetrail.core.batch import Batch
+from sensetrail.core.events import Accepted, Rejected, decode_log
+from sensetrail.core.primitives import Address, address_bytes, keccak256
+from sensetrail.core.rules import DeviceState, Profile
+from sensetrail.core.typed_data import Signature
+from sensetrail.errors import ChainError
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRecord:
+    """What the registrar recorded of a device; times in Unix seconds, 0 for never."""
+
+    identity_digest: bytes
+    registered_at: int
+    revoked_at: int
+    untrusted_since: int
+
+
+class SensorRegistry(Contract):
+    """Profiles, devices and readings."""
+
+    NAME = SENSOR_REGISTRY
+
+    def add_profile(self, registrar: LocalAccount, rules: Profile) -> int:
+        """Add a profile; give its number."""
+        self.transact(registrar, "addProfile", rules.as_tuple())
+        return self.profile_count()
+
+    def profile_count(self) -> int:
+        """Give how many profiles there are: their numbers are 1 to this."""
+        return int(self.read("profileCount"))
+
+    def profile(self, number: int) -> Profile:
+        """Give a profile's rules; all zero where there is none."""
+        return Profile(*self.read("profileOf", number))
+
+    def register_device(
+        self, registrar: LocalAccount, device: Address, profile: int, identity_digest: bytes
+    ) -> Receipt:
+        """Register a device."""
+        return self.transact(registrar, "registerDevice", device, profile, identity_digest)
+
+    def revoke_device(self, registrar: LocalAccount, device: Address, untrusted_since: int) -> Receipt:
+        """Revoke a device for good; what it measured at or after `untrusted_since` (Unix s) is not to be trusted."""
+        return self.transact(registrar, "revokeDevice", device, untrusted_since)
+
+    def state(self, device: Address) -> DeviceState:
+        """Give a device's state, as the contract says it."""
+        return DeviceState(*self.read("stateOf", device))
+
+    def record(self, device: Address) -> DeviceRecord:
+        """Give a device's record."""
+        return DeviceRecord(*self.read("recordOf", device))
+
+    def state_slot(self, device: Address, block_number: int | str = "latest") -> bytes:
+        """Give a device's storage slot as it is, 32 bytes: `mapping(address => DeviceState)` at `_states`."""
+        base = self.artifact.storage["_states"].to_bytes(32, "big")
+        slot = keccak256(address_bytes(device).rjust(32, b"\0") + base)
+        return self.chain.storage(self.address, int.from_bytes(slot, "big"), block_number)
+
+    def post(self, device: LocalAccount, sequence: int, measured_at: int, temperature: int, humidity: int) -> bytes:
+        """Send one reading by the device's own transaction; give its hash."""
+        return self.send(device, "post", sequence, measured_at, temperature, humidity)
+
+    def submit_batch(self, relayer: LocalAccount, batch: Batch, signature: Signature) -> bytes:
+        """Send a signed batch from anyone's account; give the transaction's hash."""
+        return self.send(relayer, "submitBatch", batch.header.pack(), *signature, batch.data)
+
+    def outcome(self, receipt: Receipt) -> Accepted | Rejected:
+        """Tell from its receipt what became of a `post` or `submitBatch`."""
+        for log in receipt.logs:
+            event = decode_log(log) if log.address == self.address else None
+            if isinstance(event, Accepted | Rejected):
+                return event
+        raise ChainError(
+            f"transaction 0x{receipt.transaction_hash.hex()} left no event", "check that the registry is ours: audit"
+        )
