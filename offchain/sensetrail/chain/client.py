@@ -168,7 +168,14 @@ class Chain:
             )
         )
 
-    def send(self, account: LocalAccount, to: Address | None, data: bytes = b"", value: int = 0) -> bytes:
+    def send(
+        self,
+        account: LocalAccount,
+        to: Address | None,
+        data: bytes = b"",
+        value: int = 0,
+        on_signed: Callable[[bytes], None] | None = None,
+    ) -> bytes:
         """Sign a transaction here and send it.
 
         Args:
@@ -176,6 +183,7 @@ class Chain:
             to: The contract; None to create one.
             data: Call data, or creation code.
             value: Wei.
+            on_signed: Told the hash before the transaction leaves, so that it is known whatever happens next.
 
         Returns:
             The transaction's hash, 32 bytes.
@@ -191,7 +199,7 @@ class Chain:
         gas = self._ask(lambda: self._web3.eth.estimate_gas(cast(Any, draft)))
         base_fee = self._ask(lambda: self._web3.eth.get_block("latest")).get("baseFeePerGas", 0)
         if sender not in self._nonces:
-            self._nonces[sender] = self._ask(lambda: self._web3.eth.get_transaction_count(sender, "pending"))
+            self._nonces[sender] = self._ask(lambda: self._web3.eth.get_transaction_count(cast(Any, sender), "pending"))
         del draft["from"]
         signed = account.sign_transaction(
             {
@@ -203,6 +211,8 @@ class Chain:
                 "nonce": self._nonces[sender],
             }
         )
+        if on_signed is not None:
+            on_signed(bytes(signed.hash))
         try:
             self._ask(lambda: self._web3.eth.send_raw_transaction(signed.raw_transaction))
         except (ChainError, KeyboardInterrupt):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from eth_abi.abi import decode as abi_decode
@@ -82,9 +83,15 @@ class Contract:
             ) from error
         return values[0] if len(values) == 1 else values
 
-    def send(self, account: LocalAccount, function: str, *arguments: Any) -> bytes:
-        """Send a transaction; give its hash."""
-        return self.chain.send(account, self.address, self.encode(function, *arguments))
+    def send(
+        self,
+        account: LocalAccount,
+        function: str,
+        *arguments: Any,
+        on_signed: Callable[[bytes], None] | None = None,
+    ) -> bytes:
+        """Send a transaction; give its hash, which `on_signed` is told before it leaves."""
+        return self.chain.send(account, self.address, self.encode(function, *arguments), on_signed=on_signed)
 
     def transact(self, account: LocalAccount, function: str, *arguments: Any) -> Receipt:
         """Send a transaction and wait until it is in a block."""

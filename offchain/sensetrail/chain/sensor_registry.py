@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from eth_account.signers.local import LocalAccount
@@ -13,7 +14,7 @@ from sensetrail.core.batch import Batch
 from sensetrail.core.events import Accepted, Rejected, decode_log
 from sensetrail.core.primitives import Address, address_bytes, keccak256
 from sensetrail.core.rules import DeviceState, Profile
-from sensetrail.core.typed_data import Signature
+from sensetrail.core.typed_data import Signature, domain_separator
 from sensetrail.errors import ChainError
 
 
@@ -69,13 +70,31 @@ class SensorRegistry(Contract):
         slot = keccak256(address_bytes(device).rjust(32, b"\0") + base)
         return self.chain.storage(self.address, int.from_bytes(slot, "big"), block_number)
 
-    def post(self, device: LocalAccount, sequence: int, measured_at: int, temperature: int, humidity: int) -> bytes:
+    def post(
+        self,
+        device: LocalAccount,
+        sequence: int,
+        measured_at: int,
+        temperature: int,
+        humidity: int,
+        on_signed: Callable[[bytes], None] | None = None,
+    ) -> bytes:
         """Send one reading by the device's own transaction; give its hash."""
-        return self.send(device, "post", sequence, measured_at, temperature, humidity)
+        return self.send(device, "post", sequence, measured_at, temperature, humidity, on_signed=on_signed)
 
-    def submit_batch(self, relayer: LocalAccount, batch: Batch, signature: Signature) -> bytes:
+    def submit_batch(
+        self,
+        relayer: LocalAccount,
+        batch: Batch,
+        signature: Signature,
+        on_signed: Callable[[bytes], None] | None = None,
+    ) -> bytes:
         """Send a signed batch from anyone's account; give the transaction's hash."""
-        return self.send(relayer, "submitBatch", batch.header.pack(), *signature, batch.data)
+        return self.send(relayer, "submitBatch", batch.header.pack(), *signature, batch.data, on_signed=on_signed)
+
+    def domain_separator(self) -> bytes:
+        """Give the EIP-712 domain separator that batches for this registry are signed under, 32 bytes."""
+        return domain_separator(self.chain.chain_id, self.address)
 
     def outcome(self, receipt: Receipt) -> Accepted | Rejected:
         """Tell from its receipt what became of a `post` or `submitBatch`."""

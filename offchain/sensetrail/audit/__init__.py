@@ -1,0 +1,1 @@
+"""The audit: replays the way from the chain's events to the model's weights, step by step."""

@@ -1,0 +1,350 @@
+"""The audit's steps, in order. Each proves one thing, given the steps before it.
+
+    1   code        the contracts at both addresses are the ones this package ships, byte for byte
+    2   events      the registries' events decode, and the node's blocks agree with each other
+    3   heads       every device's hash chain over its events equals its storage slot: nothing left out or altered
+    4   verdicts    the twin judges every reading as the contract did
+    5   signatures  every reading was signed by its device
+    6   dataset     the legal readings, selected again, have the Merkle root that is anchored
+    7   manifest    the manifest is the anchored one, for that dataset
+    8   weights     the model file's architecture and weights have the digest that is anchored
+    9   retraining  training again on the rebuilt dataset gives the same weights, bit for bit
+    10  recall      the model is not recalled
+
+What is not proven: that a sensor measured rightly, that its key was not stolen before it was revoked, that the node
+serves the chain that everyone else sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from sensetrail.chain.client import Chain
+from sensetrail.chain.deployment import Deployment, verify_code
+from sensetrail.chain.model_registry import ModelRecord, ModelRegistry, task_digest
+from sensetrail.chain.sensor_registry import SensorRegistry
+from sensetrail.core.batch import decode
+from sensetrail.core.dataset import Rows, describe, select
+from sensetrail.core.events import Accepted, Block, Log, ModelRecalled, decode_log
+from sensetrail.core.history import History, replay
+from sensetrail.core.manifest import Manifest
+from sensetrail.core.model_file import ModelFile
+from sensetrail.core.primitives import hex_word
+from sensetrail.core.transaction import verify_sender
+from sensetrail.core.typed_data import batch_digest, domain_separator, recover
+from sensetrail.errors import AuditError, SensetrailError
+
+BLOCKS_A_REQUEST = 2000
+TOLERANCE = 0.05
+"""How far metrics may differ between environments, of their value or of 1, whichever is larger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrained:
+    """What retraining gave.
+
+    Attributes:
+        weights_digest: 32 bytes.
+        same_environment: Whether it ran on the versions and machine that the manifest says.
+        metrics: Measured again.
+    """
+
+    weights_digest: bytes
+    same_environment: bool
+    metrics: dict[str, float]
+
+
+Retrain = Callable[[Rows, Manifest], Retrained]
+
+
+class Status(Enum):
+    """What became of a step."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    NOT_REACHED = "not reached"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A step's outcome.
+
+    Attributes:
+        number: 1 to 10.
+        name: The step's name.
+        status: What became of it.
+        detail: What was checked and what it proves; of a failure, what is wrong.
+        to_do: Of a failure, what to do.
+    """
+
+    number: int
+    name: str
+    status: Status
+    detail: str
+    to_do: str = ""
+
+
+@dataclass(slots=True)
+class Audit:
+    """An audit of one model on one chain.
+
+    Attributes:
+        chain: The node that is asked; nothing it says is believed but what no step can check.
+        deployment: Where the registries are.
+        manifest: The model's.
+        model_file: The model's.
+        retrain: Trains again; None to skip that step.
+        dataset_rows: A dataset file's rows to hold against the rebuilt ones; None where there is no file.
+        through: The block up to which the chain is read; the newest by default.
+    """
+
+    chain: Chain
+    deployment: Deployment
+    manifest: Manifest
+    model_file: ModelFile
+    retrain: Retrain | None
+    dataset_rows: Rows | None = None
+    through: Block = field(init=False)
+    logs: list[Log] = field(init=False)
+    block_times: dict[int, int] = field(init=False)
+    history: History = field(init=False)
+    rows: Rows = field(init=False)
+
+    def run(self) -> Iterator[Finding]:
+        """Run the steps in order, to the first that fails.
+
+        Yields:
+            Each step's finding as soon as it is there; the steps after a failure are not reached.
+        """
+        failed = False
+        for number, step in enumerate(self._steps(), start=1):
+            name = step.__name__.removeprefix("_")
+            if failed:
+                yield Finding(number, name, Status.NOT_REACHED, "not reached: an earlier step failed")
+            elif step == self._retraining and self.retrain is None:
+                yield Finding(
+                    number, name, Status.SKIPPED, "skipped: that the weights come from this data is not proven"
+                )
+            else:
+                try:
+                    yield Finding(number, name, Status.PASSED, step())
+                except SensetrailError as error:
+                    failed = True
+                    yield Finding(number, name, Status.FAILED, error.what, error.to_do)
+
+    def _steps(self) -> tuple[Callable[[], str], ...]:
+        return (
+            self._code,
+            self._events,
+            self._heads,
+            self._verdicts,
+            self._signatures,
+            self._dataset,
+            self._manifest,
+            self._weights,
+            self._retraining,
+            self._recall,
+        )
+
+    def _code(self) -> str:
+        verify_code(self.chain, self.deployment)
+        return "the code at both addresses is this package's, byte for byte"
+
+    def _events(self) -> str:
+        self.through = self.chain.latest_block()
+        self.logs = list(self._read_logs())
+        self.block_times = self._read_block_times()
+        registry = [log for log in self.logs if log.address == self.deployment.sensor_registry]
+        for log in self.logs:
+            decode_log(log)
+        self.history = replay(registry, self.block_times)
+        return (
+            f"{len(self.logs)} events through block {self.through.number} ({hex_word(self.through.hash)[:18]}...): "
+            f"{self.history.reading_count} readings accepted, {len(self.history.rejections)} attempts rejected"
+        )
+
+    def _heads(self) -> str:
+        registry = SensorRegistry(self.chain, self.deployment.sensor_registry)
+        for address, device in self.history.devices.items():
+            expected = registry.state_slot(address, self.through.number)
+            if device.state.pack() != expected:
+                at = device.gap
+                gap = f"; the first gap is before log {at.log_index} of block {at.block_number}" if at else ""
+                raise _failed(
+                    f"device {address}: its events give slot {hex_word(device.state.pack())}, storage holds "
+                    f"{hex_word(expected)}{gap}",
+                    "an event was left out or altered: read from another node",
+                )
+        count = len(self.history.devices)
+        return f"{count} devices' hash chains equal their storage slots: no accepted reading is missing or altered"
+
+    def _verdicts(self) -> str:
+        for entry in self.history.entries:
+            if (entry.verdicts != entry.event.verdicts).any():
+                raise _failed(
+                    f"block {entry.log.block_number}, log {entry.log.log_index}: verdicts that the rules do not give",
+                    "the event was altered, or the code is not ours: read from another node",
+                )
+        total, legal = self.history.reading_count, self.history.legal_count
+        return f"{total} readings judged again, {legal} legal, {total - legal} not: every verdict is the contract's"
+
+    def _signatures(self) -> str:
+        separator = domain_separator(self.deployment.chain_id, self.deployment.sensor_registry)
+        own = 0
+        for entry in self.history.entries:
+            if entry.event.signature is None:
+                self._verify_own(entry.event, entry.log)
+                own += 1
+            elif recover(batch_digest(entry.event.batch, separator), entry.event.signature) != entry.event.device:
+                raise _failed(
+                    f"block {entry.log.block_number}, log {entry.log.log_index}: the batch is not signed by its device",
+                    "the event was altered: read from another node",
+                )
+        batches = len(self.history.entries) - own
+        return f"{batches} batches and {own} own transactions are signed by their devices' keys"
+
+    def _dataset(self) -> str:
+        record = self.manifest.dataset
+        block = self.chain.block(record.through_block)
+        if block is None or block.hash != record.block_hash:
+            raise _failed(
+                f"the chain has no block {record.through_block} {hex_word(record.block_hash)}",
+                "the dataset is of another chain, or the chain was reorganised: rebuild it",
+            )
+        registry = [log for log in self.logs if log.address == self.deployment.sensor_registry]
+        past = replay((log for log in registry if log.block_number <= record.through_block), self.block_times)
+        self.rows = select(past, self.manifest.selection)
+        rebuilt = describe(self.rows, self.manifest.selection, record.through_block, record.block_hash)
+        if self.dataset_rows is not None:
+            _compare_rows(self.dataset_rows, self.rows)
+        if rebuilt != record:
+            raise _failed(
+                f"rebuilt: {rebuilt.row_count} rows, root {hex_word(rebuilt.root)}; the manifest says "
+                f"{record.row_count} rows, root {hex_word(record.root)}",
+                "the model's dataset is not what the chain holds: do not use the model",
+            )
+        if self._models().dataset(record.dataset_id) != record:
+            raise _failed(
+                f"dataset {hex_word(record.dataset_id)} is not anchored", "anchor it: sensetrail anchor MODEL"
+            )
+        return (
+            f"{record.row_count} legal rows rebuilt from events have the anchored root {hex_word(record.root)[:18]}..."
+        )
+
+    def _manifest(self) -> str:
+        record = self._record()
+        expected = (self.manifest.dataset.dataset_id, self.manifest.digest, self.manifest.parent)
+        if (record.dataset_id, record.manifest_digest, record.parent) != expected:
+            raise _failed(
+                "the manifest is not the anchored one: "
+                f"digest {hex_word(self.manifest.digest)}, anchored {hex_word(record.manifest_digest)}",
+                "restore the original manifest.json",
+            )
+        if record.task_digest != task_digest(self.manifest.task):
+            raise _failed("the manifest's task is not the anchored one", "restore the original manifest.json")
+        return f"manifest {hex_word(self.manifest.digest)[:18]}... is anchored, for this dataset and task"
+
+    def _weights(self) -> str:
+        digest = self.model_file.digest
+        if digest != self.manifest.weights_digest:
+            raise _failed(
+                f"the model file has digest {hex_word(digest)}, anchored is {hex_word(self.manifest.weights_digest)}",
+                "the model file was changed: restore the original",
+            )
+        return f"architecture and weights have the anchored digest {hex_word(digest)[:18]}..."
+
+    def _retraining(self) -> str:
+        if self.retrain is None:
+            raise AssertionError("run() skips this step")
+        retrained = self.retrain(self.rows, self.manifest)
+        if retrained.weights_digest == self.manifest.weights_digest:
+            return "training again on the rebuilt dataset gives the same weights, bit for bit"
+        if not retrained.same_environment and _agree(retrained.metrics, self.manifest.metrics):
+            return (
+                "trained again in another environment: other bits, as floating point has it, but every metric agrees "
+                f"within {TOLERANCE:.0%} (weaker than bit for bit: audit in the manifest's environment for that)"
+            )
+        raise _failed(
+            f"training again on the rebuilt dataset gives other weights ({hex_word(retrained.weights_digest)})",
+            "the model was not trained on this dataset with this configuration: do not use it",
+        )
+
+    def _recall(self) -> str:
+        reasons = [
+            event.reason
+            for event in map(decode_log, self.logs)
+            if isinstance(event, ModelRecalled) and event.weights_digest == self.manifest.weights_digest
+        ]
+        if reasons or self._record().recalled_at:
+            raise _failed(f"the model is recalled: {reasons[0] if reasons else 'reason unknown'}", "use its successor")
+        return "the model is not recalled"
+
+    def _record(self) -> ModelRecord:
+        record = self._models().model(self.manifest.weights_digest)
+        if not record.exists:
+            raise _failed(
+                f"no model {hex_word(self.manifest.weights_digest)} is anchored", "anchor it: sensetrail anchor MODEL"
+            )
+        return record
+
+    def _models(self) -> ModelRegistry:
+        return ModelRegistry(self.chain, self.deployment.model_registry)
+
+    def _read_logs(self) -> Iterator[Log]:
+        contracts = (self.deployment.sensor_registry, self.deployment.model_registry)
+        start = self.deployment.block_number
+        while start <= self.through.number:
+            end = min(start + BLOCKS_A_REQUEST - 1, self.through.number)
+            yield from self.chain.logs(contracts, start, end)
+            start = end + 1
+
+    def _read_block_times(self) -> dict[int, int]:
+        times = {}
+        for number, block_hash in {log.block_number: log.block_hash for log in self.logs}.items():
+            block = self.chain.block(number)
+            if block is None or block.hash != block_hash:
+                raise _failed(f"the logs of block {number} and its header disagree", "read from another node")
+            times[number] = block.timestamp
+        return times
+
+    def _verify_own(self, event: Accepted, log: Log) -> None:
+        transaction = self.chain.transaction(log.transaction_hash)
+        if transaction is None:
+            raise _failed(f"the node has no transaction {hex_word(log.transaction_hash)}", "read from another node")
+        verify_sender(transaction, log.transaction_hash, event.device)
+        header, readings = event.batch.header, decode(event.batch)
+        registry = SensorRegistry(self.chain, self.deployment.sensor_registry)
+        values = (header.first_sequence, header.start, int(readings.temperature[0]), int(readings.humidity[0]))
+        if transaction.to != registry.address or transaction.data != registry.encode("post", *values):
+            raise _failed(
+                f"transaction {hex_word(log.transaction_hash)} does not post what its event says",
+                "the event was altered: read from another node",
+            )
+
+
+def _compare_rows(given: Rows, rebuilt: Rows) -> None:
+    """Name the first row in which a dataset file and the chain differ."""
+    if len(given) != len(rebuilt):
+        raise _failed(
+            f"the dataset file has {len(given)} rows, the chain gives {len(rebuilt)}: rows were left out or added",
+            "build the dataset again from the chain",
+        )
+    for row in range(len(given)):
+        if given.leaf(row) != rebuilt.leaf(row):
+            raise _failed(
+                f"row {row} of the dataset file (device {rebuilt.device[row]}, reading {rebuilt.sequence[row]}) was changed",
+                "build the dataset again from the chain",
+            )
+
+
+def _agree(metrics: dict[str, float], expected: dict[str, float]) -> bool:
+    return metrics.keys() == expected.keys() and all(
+        abs(metrics[name] - value) <= TOLERANCE * max(1.0, abs(value)) for name, value in expected.items()
+    )
+
+
+def _failed(what: str, to_do: str) -> AuditError:
+    return AuditError(what, to_do)

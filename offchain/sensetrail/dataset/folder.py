@@ -1,0 +1,154 @@
+"""A dataset's folder.
+
+dataset.parquet  device, sequence, measured_at (UTC), temperature (degC), humidity (%RH), in canonical order
+dataset.json     its id, Merkle root, selection, and the block through which it goes
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from sensetrail.core.canonical import parse_json, parse_word
+from sensetrail.core.dataset import DatasetRecord, Rows, Selection
+from sensetrail.core.primitives import address, hex_word
+from sensetrail.core.reading import HUNDREDTHS
+from sensetrail.errors import InputError, ManifestError, VerificationError, WorkspaceError
+
+VERSION = "sensetrail-dataset-v1"
+SCHEMA = pa.schema(
+    [
+        pa.field("device", pa.string(), nullable=False),
+        pa.field("sequence", pa.uint32(), nullable=False),
+        pa.field("measured_at", pa.timestamp("s", tz="UTC"), nullable=False),
+        pa.field("temperature", pa.float64(), nullable=False, metadata={"unit": "degC"}),
+        pa.field("humidity", pa.float64(), nullable=False, metadata={"unit": "%RH"}),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """A dataset with its record.
+
+    Attributes:
+        rows: In canonical order.
+        selection: What it takes.
+        record: Its root and the block through which it goes.
+    """
+
+    rows: Rows
+    selection: Selection
+    record: DatasetRecord
+
+
+def write_dataset(folder: Path, dataset: Dataset) -> None:
+    """Write a dataset's folder; the same dataset gives the same bytes.
+
+    Args:
+        folder: Made if it is not there; a dataset in it is replaced.
+        dataset: What to write.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = dataset.rows
+    columns: list[Any] = [
+        pa.array(rows.device.tolist(), pa.string()),
+        pa.array(rows.sequence, pa.uint32()),
+        pa.array(rows.measured_at, pa.int64()).cast(pa.timestamp("s", tz="UTC")),
+        pa.array(rows.temperature / HUNDREDTHS, pa.float64()),
+        pa.array(rows.humidity / HUNDREDTHS, pa.float64()),
+    ]
+    pq.write_table(pa.Table.from_arrays(columns, schema=SCHEMA), folder / "dataset.parquet", compression="zstd")
+    (folder / "dataset.json").write_text(json.dumps(_description(dataset), indent=2) + "\n")
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """Read a dataset's folder and verify that its rows have the root that its record says.
+
+    Args:
+        folder: From anywhere.
+
+    Raises:
+        WorkspaceError: There is none.
+        VerificationError: Its files are damaged, or its rows do not have its root.
+    """
+    description = folder / "dataset.json"
+    if not description.is_file() or not (folder / "dataset.parquet").is_file():
+        raise WorkspaceError(f"there is no dataset at {folder}", "make one: sensetrail dataset NAME")
+    value = parse_json(description.read_bytes(), "dataset.json")
+    try:
+        selection = Selection.from_json(value["selection"])
+        record = DatasetRecord(
+            parse_word(value["root"]),
+            int(value["row_count"]),
+            selection.digest,
+            int(value["through_block"]),
+            parse_word(value["block_hash"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ManifestError(f"dataset.json lacks or mistypes {error}", "build the dataset again") from error
+    dataset = Dataset(_read_rows(folder / "dataset.parquet"), selection, record)
+    verify_rows(dataset.rows, record.root)
+    if _description(dataset) != value:
+        raise ManifestError("dataset.json has fields that do not belong together", "build the dataset again")
+    return dataset
+
+
+def verify_rows(rows: Rows, root: bytes) -> None:
+    """Verify that rows have a Merkle root.
+
+    Raises:
+        VerificationError: They have another.
+    """
+    actual = rows.tree().root if len(rows) else b""
+    if actual != root:
+        raise VerificationError(
+            f"the rows have root {hex_word(actual)}, not {hex_word(root)}: a row was changed, added or left out",
+            "build the dataset again from the chain",
+            expected=root,
+            actual=actual,
+        )
+
+
+def _description(dataset: Dataset) -> dict[str, Any]:
+    record = dataset.record
+    return {
+        "dataset": VERSION,
+        "id": hex_word(record.dataset_id),
+        "root": hex_word(record.root),
+        "row_count": record.row_count,
+        "selection": dataset.selection.to_json(),
+        "through_block": record.through_block,
+        "block_hash": hex_word(record.block_hash),
+    }
+
+
+def _read_rows(path: Path) -> Rows:
+    try:
+        table = pq.read_table(path, columns=SCHEMA.names).cast(SCHEMA)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise ManifestError(f"{path.name} is damaged: {error}", "build the dataset again") from error
+    try:
+        devices = [str(address(value)) for value in table.column("device").to_pylist()]
+    except InputError as error:
+        raise ManifestError(f"{path.name}: {error.what}", "build the dataset again") from error
+    return Rows(
+        np.array(devices, dtype="<U42"),
+        table.column("sequence").to_numpy().astype(np.int64),
+        table.column("measured_at").cast(pa.int64()).to_numpy(),
+        _hundredths(table.column("temperature").to_numpy(), path),
+        _hundredths(table.column("humidity").to_numpy(), path),
+    )
+
+
+def _hundredths(values: NDArray[np.float64], path: Path) -> NDArray[np.int64]:
+    if not (np.abs(values) < 1e4).all():
+        raise ManifestError(f"{path.name} holds values that no reading has", "build the dataset again")
+    return np.rint(values * HUNDREDTHS).astype(np.int64)
