@@ -21,15 +21,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
+from sensetrail.audit.anchored import verify_manifest, verify_not_recalled, verify_weights
 from sensetrail.chain.client import Chain
 from sensetrail.chain.deployment import Deployment, verify_code
-from sensetrail.chain.model_registry import ModelRecord, ModelRegistry, task_digest
+from sensetrail.chain.model_registry import ModelRegistry
 from sensetrail.chain.sensor_registry import SensorRegistry
 from sensetrail.core.batch import decode
 from sensetrail.core.dataset import Rows, describe, select
 from sensetrail.core.events import Accepted, Block, Log, ModelRecalled, decode_log
 from sensetrail.core.history import History, replay
-from sensetrail.core.manifest import Manifest
+from sensetrail.core.manifest import Manifest, Retrained
 from sensetrail.core.model_file import ModelFile
 from sensetrail.core.primitives import hex_word
 from sensetrail.core.transaction import verify_sender
@@ -39,21 +40,6 @@ from sensetrail.errors import AuditError, SensetrailError
 BLOCKS_A_REQUEST = 2000
 TOLERANCE = 0.05
 """How far metrics may differ between environments, of their value or of 1, whichever is larger."""
-
-
-@dataclass(frozen=True, slots=True)
-class Retrained:
-    """What retraining gave.
-
-    Attributes:
-        weights_digest: 32 bytes.
-        same_environment: Whether it ran on the versions and machine that the manifest says.
-        metrics: Measured again.
-    """
-
-    weights_digest: bytes
-    same_environment: bool
-    metrics: dict[str, float]
 
 
 Retrain = Callable[[Rows, Manifest], Retrained]
@@ -235,26 +221,13 @@ class Audit:
         )
 
     def _manifest(self) -> str:
-        record = self._record()
-        expected = (self.manifest.dataset.dataset_id, self.manifest.digest, self.manifest.parent)
-        if (record.dataset_id, record.manifest_digest, record.parent) != expected:
-            raise _failed(
-                "the manifest is not the anchored one: "
-                f"digest {hex_word(self.manifest.digest)}, anchored {hex_word(record.manifest_digest)}",
-                "restore the original manifest.json",
-            )
-        if record.task_digest != task_digest(self.manifest.task):
-            raise _failed("the manifest's task is not the anchored one", "restore the original manifest.json")
+        verify_manifest(self._models(), self.manifest)
         return f"manifest {hex_word(self.manifest.digest)[:18]}... is anchored, for this dataset and task"
 
     def _weights(self) -> str:
-        digest = self.model_file.digest
-        if digest != self.manifest.weights_digest:
-            raise _failed(
-                f"the model file has digest {hex_word(digest)}, anchored is {hex_word(self.manifest.weights_digest)}",
-                "the model file was changed: restore the original",
-            )
-        return f"architecture and weights have the anchored digest {hex_word(digest)[:18]}..."
+        verify_weights(self.manifest, self.model_file)
+        digest = hex_word(self.manifest.weights_digest)
+        return f"architecture and weights have the anchored digest {digest[:18]}..."
 
     def _retraining(self) -> str:
         if self.retrain is None:
@@ -278,17 +251,10 @@ class Audit:
             for event in map(decode_log, self.logs)
             if isinstance(event, ModelRecalled) and event.weights_digest == self.manifest.weights_digest
         ]
-        if reasons or self._record().recalled_at:
-            raise _failed(f"the model is recalled: {reasons[0] if reasons else 'reason unknown'}", "use its successor")
+        if reasons:
+            raise _failed(f"the model is recalled: {reasons[0]}", "use its successor")
+        verify_not_recalled(self._models(), self.manifest)
         return "the model is not recalled"
-
-    def _record(self) -> ModelRecord:
-        record = self._models().model(self.manifest.weights_digest)
-        if not record.exists:
-            raise _failed(
-                f"no model {hex_word(self.manifest.weights_digest)} is anchored", "anchor it: sensetrail anchor MODEL"
-            )
-        return record
 
     def _models(self) -> ModelRegistry:
         return ModelRegistry(self.chain, self.deployment.model_registry)
@@ -335,7 +301,7 @@ def _compare_rows(given: Rows, rebuilt: Rows) -> None:
     for row in range(len(given)):
         if given.leaf(row) != rebuilt.leaf(row):
             raise _failed(
-                f"row {row} of the dataset file (device {rebuilt.device[row]}, reading {rebuilt.sequence[row]}) was changed",
+                f"row {row} of the dataset file (reading {rebuilt.sequence[row]} of {rebuilt.device[row]}) was changed",
                 "build the dataset again from the chain",
             )
 

@@ -11,6 +11,7 @@ from sensetrail.chain.artifact import MODEL_REGISTRY
 from sensetrail.chain.client import Receipt
 from sensetrail.chain.contract import Contract
 from sensetrail.core.dataset import DatasetRecord
+from sensetrail.core.manifest import Manifest
 from sensetrail.core.primitives import ZERO_WORD, keccak256
 
 
@@ -51,6 +52,35 @@ class ModelRegistry(Contract):
     ) -> Receipt:
         """Register a model under its weights digest."""
         return self.transact(publisher, "registerModel", weights_digest, dataset_id, manifest_digest, parent, task)
+
+    def anchor(self, publisher: LocalAccount, manifest: Manifest) -> list[Receipt]:
+        """Register a model and, unless it is there, its dataset.
+
+        Args:
+            publisher: Pays; holds the publisher's role.
+            manifest: The model's.
+
+        Returns:
+            The receipts; none where both are anchored already.
+
+        Raises:
+            ModelRegistryModelExistsError: These weights are anchored under another manifest.
+        """
+        receipts = []
+        if self.dataset(manifest.dataset.dataset_id) != manifest.dataset:
+            receipts.append(self.register_dataset(publisher, manifest.dataset))
+        if self.model(manifest.weights_digest).manifest_digest != manifest.digest:
+            receipts.append(
+                self.register_model(
+                    publisher,
+                    manifest.weights_digest,
+                    manifest.dataset.dataset_id,
+                    manifest.digest,
+                    manifest.task,
+                    manifest.parent,
+                )
+            )
+        return receipts
 
     def recall_model(self, recaller: LocalAccount, weights_digest: bytes, reason: str) -> Receipt:
         """Recall a model for good."""

@@ -67,6 +67,21 @@ class Manifest:
         return json_digest(self.to_json())
 
 
+@dataclass(frozen=True, slots=True)
+class Retrained:
+    """What training again, by a manifest, gave.
+
+    Attributes:
+        weights_digest: 32 bytes.
+        same_environment: Whether it ran on the versions and machine that the manifest says.
+        metrics: Measured again.
+    """
+
+    weights_digest: bytes
+    same_environment: bool
+    metrics: dict[str, float]
+
+
 def parse_manifest(data: bytes) -> Manifest:
     """Read a manifest that came from outside.
 

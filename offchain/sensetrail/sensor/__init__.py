@@ -1,0 +1,1 @@
+"""Sensors: where readings come from."""
