@@ -42,6 +42,9 @@ TOLERANCE = 0.05
 """How far metrics may differ between environments, of their value or of 1, whichever is larger."""
 
 
+COLUMNS = ("step", "name", "result", "what it proves")
+"""Headings of a table of findings."""
+
 Retrain = Callable[[Rows, Manifest], Retrained]
 
 
@@ -71,6 +74,11 @@ class Finding:
     status: Status
     detail: str
     to_do: str = ""
+
+    def row(self) -> tuple[str, str, str, str]:
+        """Give the finding as a row under `COLUMNS`."""
+        remedy = f"; {self.to_do}" if self.to_do else ""
+        return str(self.number), self.name, self.status.value, self.detail + remedy
 
 
 @dataclass(slots=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 from eth_account.signers.local import LocalAccount
+from numpy.typing import NDArray
 
 from sensetrail.chain.client import Receipt
 from sensetrail.chain.sensor_registry import SensorRegistry
@@ -17,8 +19,7 @@ from sensetrail.errors import RejectedError
 from sensetrail.gateway.outbox import Outbox, Pending
 
 DEFAULT_BATCH = 120
-MAX_BATCH = 840
-"""Keeps a batch of the contract's scalar judge under EIP-7825's 16,777,216 gas a transaction."""
+BeforeSending = Callable[[int], None]
 
 REMEDIES = {
     Rejection.MALFORMED: "update this package: it encodes batches that the registry does not read",
@@ -34,25 +35,26 @@ class Sent:
     """What one transaction brought to the chain.
 
     Attributes:
-        readings: How many readings it carried.
-        illegal: How many of them the contract judged not legal.
+        verdicts: The contract's verdict of each reading it carried, shape `(n,)`.
         gas_used: Gas.
         transaction_hash: 32 bytes.
     """
 
-    readings: int
-    illegal: int
+    verdicts: NDArray[np.uint8]
     gas_used: int
     transaction_hash: bytes
 
 
-def send_own(registry: SensorRegistry, outbox: Outbox, device: LocalAccount) -> Iterator[Sent]:
+def send_own(
+    registry: SensorRegistry, outbox: Outbox, device: LocalAccount, before_sending: BeforeSending = lambda _: None
+) -> Iterator[Sent]:
     """Send a device's pending readings one by one, each by the device's own transaction.
 
     Args:
         registry: Where to.
         outbox: Where from.
         device: The device's key; pays for its transactions.
+        before_sending: Told the time of each transaction's last reading, Unix seconds.
 
     Yields:
         What each transaction did, once it is in a block.
@@ -72,11 +74,16 @@ def send_own(registry: SensorRegistry, outbox: Outbox, device: LocalAccount) -> 
             on_signed,
         )
 
-    yield from _send(registry, outbox, device, 1, one)
+    yield from _send(registry, outbox, device, 1, one, before_sending)
 
 
 def send_batches(
-    registry: SensorRegistry, outbox: Outbox, device: LocalAccount, relayer: LocalAccount, size: int = DEFAULT_BATCH
+    registry: SensorRegistry,
+    outbox: Outbox,
+    device: LocalAccount,
+    relayer: LocalAccount,
+    size: int = DEFAULT_BATCH,
+    before_sending: BeforeSending = lambda _: None,
 ) -> Iterator[Sent]:
     """Send a device's pending readings as batches: the device signs, the relayer pays.
 
@@ -86,6 +93,7 @@ def send_batches(
         device: The device's key; signs.
         relayer: Pays.
         size: The most readings a batch may have.
+        before_sending: Told the time of each transaction's last reading, Unix seconds.
 
     Yields:
         What each transaction did, once it is in a block.
@@ -101,7 +109,7 @@ def send_batches(
         signature = sign(batch_digest(signed, separator), bytes(device.key))
         return registry.submit_batch(relayer, signed, signature, on_signed=on_signed)
 
-    yield from _send(registry, outbox, device, size, batch)
+    yield from _send(registry, outbox, device, size, batch, before_sending)
 
 
 def _send(
@@ -110,6 +118,7 @@ def _send(
     device: LocalAccount,
     size: int,
     transmit: Callable[[Pending, int, Callable[[bytes], None]], bytes],
+    before_sending: BeforeSending,
 ) -> Iterator[Sent]:
     who = address(device.address)
     _settle(registry, outbox, device)
@@ -123,6 +132,7 @@ def _send(
         def note(transaction_hash: bytes, first: int = first, count: int = count) -> None:
             outbox.mark_sent(who, first, count, transaction_hash)
 
+        before_sending(int(pending.measurements.measured_at[i + count - 1]))
         receipt = registry.chain.wait(transmit(pending, i, note))
         yield _outcome(registry, receipt)
         i += count
@@ -142,8 +152,7 @@ def _settle(registry: SensorRegistry, outbox: Outbox, device: LocalAccount) -> N
 def _outcome(registry: SensorRegistry, receipt: Receipt) -> Sent:
     match registry.outcome(receipt):
         case Accepted(verdicts=verdicts):
-            illegal = int((verdicts != 0).sum())
-            return Sent(len(verdicts), illegal, receipt.gas_used, receipt.transaction_hash)
+            return Sent(verdicts, receipt.gas_used, receipt.transaction_hash)
         case Rejected(device=device, reason=reason):
             raise RejectedError(
                 f"the registry rejected what was sent for device {device}: {reason.name.lower().replace('_', ' ')}",

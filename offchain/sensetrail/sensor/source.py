@@ -73,6 +73,31 @@ def read_source(path: Path, *, skip_invalid: bool = False) -> Source:
     return Source({name: Measurements.of(*zip(*rows, strict=True)) for name, rows in columns.items()}, skipped)
 
 
+def unix_seconds(value: object) -> int:
+    """Read a moment: a datetime, ISO 8601 (without a zone: UTC) or Unix seconds; fractions are cut off.
+
+    Raises:
+        ReadingError: It is none, or outside what a reading can hold.
+    """
+    if isinstance(value, datetime):
+        moment = value
+    else:
+        text = "" if value is None else str(value).strip()
+        try:
+            moment = datetime.fromtimestamp(float(text), UTC)
+        except (ValueError, OverflowError, OSError):
+            try:
+                moment = datetime.fromisoformat(text)
+            except ValueError as error:
+                raise ReadingError(f"time {text!r:.40} is no time", "give ISO 8601 or Unix seconds") from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    seconds = int(moment.timestamp() // 1)
+    if not TIME_LIMITS[0] <= seconds <= TIME_LIMITS[1]:
+        raise ReadingError(f"time {value} is outside what a reading can hold (1970 to 2106)", "repair the file")
+    return seconds
+
+
 def _rows(path: Path) -> Iterator[tuple[int, tuple[Any, ...]]]:
     """Give each row's number (the first row of data is 2, as an editor shows a CSV) and its four fields."""
     if not path.is_file():
@@ -120,7 +145,7 @@ def _reading(row: tuple[Any, ...]) -> tuple[str, tuple[int, int, int]]:
     if not name or len(name) > MAX_NAME or not name.isprintable():
         raise ReadingError(f"device {name!r:.80} is no name", f"give 1 to {MAX_NAME} printable characters")
     return name, (
-        _unix_seconds(time),
+        unix_seconds(time),
         quantise(_number(temperature, "temperature"), TEMPERATURE_LIMITS, "temperature"),
         quantise(_number(humidity, "humidity"), HUMIDITY_LIMITS, "humidity"),
     )
@@ -133,23 +158,3 @@ def _number(value: object, name: str) -> float:
         return float(str(value))
     except ValueError as error:
         raise ReadingError(f"{name} {value!r:.40} is not a number", "repair the file") from error
-
-
-def _unix_seconds(value: object) -> int:
-    if isinstance(value, datetime):
-        moment = value
-    else:
-        text = "" if value is None else str(value).strip()
-        try:
-            moment = datetime.fromtimestamp(float(text), UTC)
-        except (ValueError, OverflowError, OSError):
-            try:
-                moment = datetime.fromisoformat(text)
-            except ValueError as error:
-                raise ReadingError(f"time {text!r:.40} is no time", "give ISO 8601 or Unix seconds") from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    seconds = int(moment.timestamp() // 1)
-    if not TIME_LIMITS[0] <= seconds <= TIME_LIMITS[1]:
-        raise ReadingError(f"time {value} is outside what a reading can hold (1970 to 2106)", "repair the file")
-    return seconds

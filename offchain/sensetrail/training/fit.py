@@ -117,7 +117,7 @@ def split(
     return training, validation
 
 
-def save(model: Any, path: Path) -> None:  # noqa: ANN401  (keras is untyped)
+def save(model: Any, path: Path) -> None:
     """Write a model to a `.keras` file.
 
     The file holds the time it was written, so two saves of one model differ: digest the weights, never the file.
@@ -129,7 +129,7 @@ def save(model: Any, path: Path) -> None:  # noqa: ANN401  (keras is untyped)
     model.save(path)
 
 
-def load(path: Path) -> Any:  # noqa: ANN401  (keras is untyped)
+def load(path: Path) -> Any:
     """Read a model from a `.keras` file, to predict with.
 
     In Keras' safe mode: a file can say which layers there are, and cannot bring code to run.
@@ -151,7 +151,7 @@ def load(path: Path) -> Any:  # noqa: ANN401  (keras is untyped)
         raise ManifestError(f"{path} holds no model of ours", "restore the file that training wrote") from error
 
 
-def predict_humidity(model: Any, temperature: NDArray[np.float64]) -> NDArray[np.float64]:  # noqa: ANN401
+def predict_humidity(model: Any, temperature: NDArray[np.float64]) -> NDArray[np.float64]:
     """Predict humidity from temperature.
 
     Args:
@@ -166,7 +166,7 @@ def predict_humidity(model: Any, temperature: NDArray[np.float64]) -> NDArray[np
 
 
 def predict_device(
-    model: Any,  # noqa: ANN401  (keras is untyped)
+    model: Any,
     temperature: NDArray[np.float64],
     humidity: NDArray[np.float64],
 ) -> NDArray[np.float64]:
@@ -183,7 +183,7 @@ def predict_device(
     return _outputs(model, np.column_stack([temperature, humidity]).astype(np.float32))
 
 
-def _outputs(model: Any, features: NDArray[np.float32]) -> NDArray[np.float64]:  # noqa: ANN401  (keras is untyped)
+def _outputs(model: Any, features: NDArray[np.float32]) -> NDArray[np.float64]:
     """Run a model forward, by direct call: `model.predict` would first trace a graph for half a second."""
     return np.asarray(model(tf.constant(features), training=False), dtype=np.float64)
 
@@ -231,7 +231,7 @@ def _order(count: int, configuration: Configuration, generator: np.random.Genera
 
 
 def _fit(
-    model: Any,  # noqa: ANN401  (keras is untyped)
+    model: Any,
     training: tuple[NDArray[Any], NDArray[Any]],
     validation: tuple[NDArray[Any], NDArray[Any]],
     order: NDArray[np.int32],
@@ -271,7 +271,7 @@ def _fit(
 
 
 def _metrics(
-    model: Any,  # noqa: ANN401  (keras is untyped)
+    model: Any,
     features: NDArray[np.float32],
     targets: NDArray[Any],
     configuration: Configuration,

@@ -21,7 +21,7 @@ steps, so that validation would be noise at first; 0.9 has forgotten them after 
 
 def build_humidity_network(
     configuration: Configuration, steps: int, temperature: NDArray[np.float32], humidity: NDArray[np.float32]
-) -> Any:  # noqa: ANN401  (keras is untyped)
+) -> Any:
     """Build and compile the network of the validity experiment.
 
     Temperature, degC -> normalization -> ReLU layers -> humidity, %RH. The statistics of the normalization are
@@ -40,9 +40,7 @@ def build_humidity_network(
     normalization.adapt(temperature)
     source = keras.Input((1,), name="temperature")
     output = keras.layers.Dense(1, name="humidity")
-    model = keras.Model(
-        source, output(_hidden(normalization(source), configuration)), name="humidity_from_temperature"
-    )
+    model = keras.Model(source, output(_hidden(normalization(source), configuration)), name="humidity_from_temperature")
     # Start at the mean: from zero the rate of Eq. (1) would be spent on climbing to some 75 %RH.
     output.bias.assign(humidity.mean(axis=0))
     model.compile(
@@ -54,7 +52,7 @@ def build_humidity_network(
     return model
 
 
-def build_device_network(configuration: Configuration, steps: int, devices: int) -> Any:  # noqa: ANN401  (keras is untyped)
+def build_device_network(configuration: Configuration, steps: int, devices: int) -> Any:
     """Build and compile the network of the traceability experiment.
 
     Temperature, degC, and humidity, %RH -> batch normalization -> ReLU layers -> a probability for each device.
@@ -83,14 +81,14 @@ def build_device_network(configuration: Configuration, steps: int, devices: int)
     return model
 
 
-def _hidden(tensor: Any, configuration: Configuration) -> Any:  # noqa: ANN401  (keras is untyped)
+def _hidden(tensor: Any, configuration: Configuration) -> Any:
     """Put the configuration's ReLU layers behind a tensor."""
     for number, units in enumerate(configuration.hidden_units, start=1):
         tensor = keras.layers.Dense(units, activation="relu", name=f"hidden_{number}")(tensor)
     return tensor
 
 
-def _optimizer(configuration: Configuration) -> Any:  # noqa: ANN401  (keras is untyped)
+def _optimizer(configuration: Configuration) -> Any:
     """Adam, Eq. (2), at a rate that decays exponentially with the steps, Eq. (1)."""
     rate = keras.optimizers.schedules.ExponentialDecay(
         configuration.learning_rate, configuration.decay_steps, configuration.decay_rate

@@ -1,0 +1,54 @@
+# `make demo` and `make test` are all a newcomer needs; both set everything up inside this folder first.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+unexport PYTHONPATH VIRTUAL_ENV
+OUT ?= sensetrail-demo
+WORKERS ?= 2
+
+.PHONY: help setup demo test check format lock artifacts vectors wheel clean
+
+help: ## Say what the targets do
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## Bring Python packages, Node and npm packages into the checkout (a second run does nothing)
+	@scripts/setup
+
+demo: setup ## Run the paper's two experiments on a real local chain and audit the result
+	@sensetrail demo --out $(OUT)
+
+test: setup ## Run every test: Solidity's by Hardhat, then Python's
+	hardhat test solidity
+	pytest -n $(WORKERS)
+
+check: setup ## Lint, types, import layers, formatting, and that the committed artifacts are the sources'
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	npm run --silent lint
+	python scripts/compile.py --check
+
+format: setup ## Put Python, Solidity and JavaScript into their format
+	ruff format .
+	ruff check --fix .
+	prettier --write 'contracts/**/*.sol' 'tests/contracts/**/*.sol' hardhat.config.js
+
+lock: setup ## Resolve the newest versions again and write the lock files
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--custom-compile-command "make lock" --extra train --group dev -o requirements.lock pyproject.toml
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--custom-compile-command "make lock" --group pyproject.toml:node -o requirements-node.lock
+	npm install --package-lock-only
+
+artifacts: setup ## Compile the contracts into what the package ships
+	python scripts/compile.py
+
+vectors: setup ## Write the test vectors again
+	python tests/vectors/generate.py
+
+wheel: setup ## Build the wheel into dist/
+	uv build --wheel --no-build-isolation --quiet
+
+clean: ## Remove what builds and tests leave behind; the set-up stays
+	rm -rf artifacts cache build dist $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

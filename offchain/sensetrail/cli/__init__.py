@@ -1,0 +1,1 @@
+"""The command `sensetrail`: the only place for printing, the environment, the clock and exit codes."""

@@ -1,0 +1,282 @@
+"""Commands for readings: post, index, dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sensetrail.cli.output import print_json, progress_bar, say
+from sensetrail.cli.session import (
+    DEFAULT_FOLDER,
+    DEFAULT_RPC,
+    AccountFile,
+    Folder,
+    Json,
+    Rpc,
+    connect_deployment,
+    device_address,
+    device_keystore,
+    parse_time,
+    password,
+    paying_account,
+)
+from sensetrail.core.primitives import address, hex_word
+from sensetrail.errors import InputError, UnknownDeviceError, WorkspaceError
+from sensetrail.workspace import Workspace
+
+if TYPE_CHECKING:
+    from sensetrail.chain.client import Chain
+    from sensetrail.chain.deployment import Deployment
+    from sensetrail.chain.sensor_registry import SensorRegistry
+    from sensetrail.core.reading import Measurements
+    from sensetrail.gateway.sender import Sent
+    from sensetrail.indexer.store import SqliteStore
+
+
+def post(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="CSV or Parquet with columns device, time, temperature, humidity."),
+    ] = None,
+    simulate: Annotated[
+        str | None,
+        typer.Option(help="Instead of FILE: a simulated night of devices A and B, starting at this time."),
+    ] = None,
+    own: Annotated[
+        bool, typer.Option("--own", help="One by one, by each device's own transactions (each pays).")
+    ] = False,
+    batch_size: Annotated[int, typer.Option("--batch", min=1, max=5000, help="The most readings a batch.")] = 120,
+    skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Leave out rows that hold no reading.")] = False,
+    devnet_clock: Annotated[
+        bool, typer.Option("--devnet-clock", help="Set a local devnet's clock by the readings' times, to replay them.")
+    ] = False,
+    rpc: Rpc = DEFAULT_RPC,
+    workspace: Folder = DEFAULT_FOLDER,
+    account: AccountFile = None,
+    as_json: Json = False,
+) -> None:
+    """Send readings to the registry: as signed batches through a relayer's account, or one by one.
+
+    Interrupted, it loses nothing: what was sent is known, and running it again sends only the rest. Device keys are
+    opened with one password for all (asked for, or from SENSETRAIL_PASSWORD).
+
+    Example: sensetrail post readings.csv --batch 120
+    """
+    from sensetrail.chain.sensor_registry import SensorRegistry
+    from sensetrail.gateway.outbox import Outbox
+    from sensetrail.gateway.sender import send_batches, send_own
+    from sensetrail.sensor.keystore import open_key
+
+    place = Workspace(workspace)
+    measurements, skipped = _measurements(file, simulate, skip_invalid)
+    keystores = {name: device_keystore(place, name) for name in measurements}
+    chain, deployment = connect_deployment(rpc, place)
+    registry = SensorRegistry(chain, deployment.sensor_registry)
+    _require_registered(registry, keystores)
+    relayer = None if own else paying_account(chain, account)
+    secret = password("Password of the device keys")
+    # All keys are opened and all readings queued before the first is sent: an error here has sent nothing.
+    keys = {name: open_key(path, secret) for name, path in keystores.items()}
+    sent: list[Sent] = []
+    before_sending = _follow(chain) if devnet_clock else lambda _: None
+    with Outbox(place.outbox) as outbox, progress_bar(quiet=as_json) as progress:
+        for name, readings in measurements.items():
+            device = address(keys[name].address)
+            outbox.queue(device, readings, registry.state(device))
+        for name, key in keys.items():
+            device = address(key.address)
+            pending = outbox.pending(device, registry.state(device).sequence)
+            task = progress.add_task(name, total=0 if pending is None else len(pending.measurements))
+            sending = (
+                send_own(registry, outbox, key, before_sending)
+                if relayer is None
+                else send_batches(registry, outbox, key, relayer, batch_size, before_sending)
+            )
+            for transaction in sending:
+                sent.append(transaction)
+                progress.advance(task, len(transaction.verdicts))
+    _report(sent, skipped, as_json)
+
+
+def _follow(chain: Chain) -> Callable[[int], None]:
+    """Let a devnet's clock follow the readings, so that recorded data is judged by its own time.
+
+    Raises:
+        InputError: The chain is no devnet.
+    """
+    if not chain.is_devnet:
+        raise InputError(f"chain {chain.chain_id} is no local devnet: its clock cannot be set", "omit --devnet-clock")
+    now = chain.latest_block().timestamp
+
+    def before_sending(measured_at: int) -> None:
+        nonlocal now
+        now = max(now + 1, measured_at)
+        chain.set_next_block_time(now)
+
+    return before_sending
+
+
+def _report(sent: list[Sent], skipped: int, as_json: bool) -> None:
+    import numpy as np
+
+    from sensetrail.core.rules import Verdict
+
+    verdicts = np.concatenate([np.zeros(0, np.uint8), *(transaction.verdicts for transaction in sent)])
+    flags = {(flag.name or "").lower(): int((verdicts & flag != 0).sum()) for flag in Verdict if flag}
+    result = {
+        "readings": len(verdicts),
+        "transactions": len(sent),
+        "gas_used": sum(transaction.gas_used for transaction in sent),
+        "illegal": int((verdicts != 0).sum()),
+        "flags": {name: count for name, count in flags.items() if count},
+        "skipped_rows": skipped,
+    }
+    if as_json:
+        print_json(result)
+        return
+    why = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in flags.items() if count)
+    say(
+        f"{result['readings']} readings sent in {result['transactions']} transactions for {result['gas_used']} gas; "
+        f"{result['illegal']} judged illegal{f' ({why})' if why else ''}, {skipped} rows skipped"
+    )
+
+
+def _measurements(file: Path | None, simulate: str | None, skip_invalid: bool) -> tuple[dict[str, Measurements], int]:
+    from sensetrail.sensor.room import simulate as simulate_room
+    from sensetrail.sensor.source import read_source
+
+    if (file is None) == (simulate is None):
+        raise InputError("give either FILE or --simulate", "such as: sensetrail post readings.csv")
+    if file is not None:
+        source = read_source(file, skip_invalid=skip_invalid)
+        return source.measurements, source.skipped
+    return simulate_room(parse_time(simulate or ""), seed=0), 0
+
+
+def _require_registered(registry: SensorRegistry, keystores: dict[str, Path]) -> None:
+    from sensetrail.sensor.keystore import key_address
+
+    for name, path in keystores.items():
+        record = registry.record(key_address(path))
+        if not record.registered_at or record.revoked_at:
+            state = "revoked" if record.revoked_at else "not registered"
+            raise UnknownDeviceError(
+                f"device {name!r} is {state} on the chain",
+                "give it a new key" if record.revoked_at else f"register it: sensetrail device register {name!r}",
+            )
+
+
+def index(
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Forget the index and read everything again.")] = False,
+    rpc: Rpc = DEFAULT_RPC,
+    workspace: Folder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Read the registries' events into the workspace's index, from where it stands.
+
+    Example: sensetrail index
+    """
+    place = Workspace(workspace)
+    chain, deployment = connect_deployment(rpc, place)
+    with _synchronised(place, chain, deployment, rebuild=rebuild, quiet=as_json) as store:
+        from sensetrail.core.history import replay
+
+        cursor = store.cursor()
+        if cursor is None:
+            raise WorkspaceError("the index is empty", "check --rpc: the chain has no block of this deployment")
+        history = replay(store.logs(deployment.sensor_registry, cursor.number), store.block_times())
+    result = {
+        "block_number": cursor.number,
+        "block_hash": hex_word(cursor.hash),
+        "readings": history.reading_count,
+        "legal": history.legal_count,
+        "rejected": len(history.rejections),
+    }
+    if as_json:
+        print_json(result)
+    else:
+        say(
+            f"through block {cursor.number}: {history.reading_count} readings, {history.legal_count} legal; "
+            f"{len(history.rejections)} attempts rejected"
+        )
+
+
+def dataset(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The dataset's name in this workspace, or a folder.")],
+    devices: Annotated[
+        list[str] | None, typer.Option("--device", help="Only this device (name or address); may be repeated.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Only readings measured at or after this (time).")] = None,
+    until: Annotated[str | None, typer.Option(help="Only readings measured before this (time).")] = None,
+    through: Annotated[
+        int | None, typer.Option(help="The last block to take from (default: the index's).", min=0)
+    ] = None,
+    rpc: Rpc = DEFAULT_RPC,
+    workspace: Folder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Assemble the legal readings into a dataset with its Merkle root.
+
+    Example: sensetrail dataset night --since 2026-01-31 --until 2026-02-01
+    """
+    from sensetrail.core.dataset import Selection, describe, select
+    from sensetrail.core.history import replay
+    from sensetrail.dataset.folder import Dataset, write_dataset
+
+    place = Workspace(workspace)
+    chosen = None if not devices else tuple(device_address(place, device) for device in devices)
+    selection = Selection(
+        chosen, None if since is None else parse_time(since), None if until is None else parse_time(until)
+    )
+    chain, deployment = connect_deployment(rpc, place)
+    with _synchronised(place, chain, deployment, quiet=as_json) as store:
+        cursor = store.cursor()
+        if cursor is None or (through is not None and through > cursor.number):
+            raise InputError(f"the index does not reach block {through}", "give an earlier block")
+        block = cursor if through is None else chain.block(through)
+        if block is None:
+            raise InputError(f"the chain has no block {through}", "give an earlier block")
+        history = replay(store.logs(deployment.sensor_registry, block.number), store.block_times())
+    rows = select(history, selection)
+    record = describe(rows, selection, block.number, block.hash)
+    folder = place.dataset(name)
+    write_dataset(folder, Dataset(rows, selection, record))
+    result = {
+        "folder": str(folder),
+        "rows": len(rows),
+        "root": hex_word(record.root),
+        "id": hex_word(record.dataset_id),
+        "through_block": block.number,
+    }
+    if as_json:
+        print_json(result)
+    else:
+        say(f"{len(rows)} rows through block {block.number} in {folder}\nroot {hex_word(record.root)}")
+
+
+@contextmanager
+def _synchronised(
+    workspace: Workspace, chain: Chain, deployment: Deployment, *, rebuild: bool = False, quiet: bool = False
+) -> Iterator[SqliteStore]:
+    """Open the index and bring it up to the chain's newest block, with a progress bar."""
+    from sensetrail.indexer.store import SqliteStore
+    from sensetrail.indexer.sync import synchronise
+
+    contracts = (deployment.sensor_registry, deployment.model_registry)
+    with SqliteStore(workspace.index, deployment.genesis_hash) as store:
+        if rebuild:
+            store.clear()
+        with progress_bar(quiet) as progress:
+            task = progress.add_task("indexing", total=None)
+            synchronise(
+                chain,
+                store,
+                contracts,
+                deployment.block_number,
+                lambda step: progress.update(task, completed=step.block_number, total=step.target),
+            )
+        yield store

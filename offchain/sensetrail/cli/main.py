@@ -1,0 +1,57 @@
+"""The command's entry: subcommands, and what errors become.
+
+Exit codes: 0 done; 1 a bug; 2 input that cannot be used; 3 keys and passwords; 4 node, chain or contract;
+5 evidence that does not hold; 6 an optional part is missing; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from sensetrail.cli import chain_commands, data_commands, demo_command, model_commands
+from sensetrail.cli.output import note, warn
+from sensetrail.errors import SensetrailError
+
+INTERRUPTED = 130
+"""Typer's exit code after Ctrl-C."""
+
+app = typer.Typer(
+    help="Machine learning on sensor data, provable from the reading to the model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (
+    chain_commands.devnet,
+    chain_commands.deploy,
+    data_commands.post,
+    data_commands.index,
+    data_commands.dataset,
+    model_commands.train,
+    model_commands.anchor,
+    model_commands.recall,
+    model_commands.audit,
+    model_commands.predict,
+    demo_command.demo,
+):
+    app.command()(command)
+app.add_typer(chain_commands.profile, name="profile")
+app.add_typer(chain_commands.device, name="device")
+
+
+def run() -> None:
+    """Run the command; every expected error is one line of what is wrong and one of what to do."""
+    try:
+        app()
+    except SensetrailError as error:
+        warn(f"error: {error.what}")
+        note(f"to do: {error.to_do}")
+        sys.exit(error.exit_code)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            warn("interrupted")
+            note("to do: run the same command again: it goes on from where it was")
+        raise

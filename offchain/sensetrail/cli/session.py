@@ -1,0 +1,138 @@
+"""What commands share: their options, the connection, accounts and passwords."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sensetrail.cli.output import note
+from sensetrail.errors import InputError, KeystoreError, UnknownDeviceError
+from sensetrail.workspace import Workspace
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
+    from sensetrail.chain.client import Chain
+    from sensetrail.chain.deployment import Deployment
+    from sensetrail.core.primitives import Address
+
+PASSWORD_VARIABLE = "SENSETRAIL_PASSWORD"  # noqa: S105 - a variable's name
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Rpc = Annotated[str, typer.Option("--rpc", envvar="SENSETRAIL_RPC", help="URL of the node's JSON-RPC.")]
+Folder = Annotated[
+    Path,
+    typer.Option("--workspace", "-w", envvar="SENSETRAIL_WORKSPACE", help="Folder for keys, outbox, index and models."),
+]
+AccountFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--account",
+        envvar="SENSETRAIL_ACCOUNT",
+        help="Keystore of the account that pays (default: on a local devnet, its throw-away account).",
+    ),
+]
+DEFAULT_RPC = "http://127.0.0.1:8545"
+DEFAULT_FOLDER = Path("sensetrail-workspace")
+
+
+def connect(rpc: str) -> Chain:
+    """Connect to a node."""
+    from sensetrail.chain.client import Chain
+
+    return Chain(rpc)
+
+
+def connect_deployment(rpc: str, workspace: Workspace) -> tuple[Chain, Deployment]:
+    """Connect to the node of a workspace's deployment, and make sure that it serves that chain."""
+    from sensetrail.chain.deployment import require_chain
+
+    deployment = workspace.deployment()
+    chain = connect(rpc)
+    require_chain(chain, deployment)
+    return chain, deployment
+
+
+def paying_account(chain: Chain, keystore: Path | None) -> LocalAccount:
+    """Give the account that pays: a keystore's, or a devnet's throw-away one.
+
+    Raises:
+        KeystoreError: Neither is there.
+    """
+    from sensetrail.chain.devnet import devnet_account
+    from sensetrail.sensor.keystore import open_key
+
+    if keystore is not None:
+        return open_key(keystore, password(f"Password of {keystore}"))
+    if not chain.is_devnet:
+        raise KeystoreError(
+            f"chain {chain.chain_id} is no local devnet, so an account is needed to pay",
+            "name its keystore file with --account",
+        )
+    account = devnet_account(0)
+    note(f"paying with the devnet's throw-away account {account.address}")
+    return account
+
+
+def password(prompt: str, *, confirm: bool = False) -> str:
+    """Ask for a password, unless the environment has it.
+
+    Raises:
+        KeystoreError: There is no one to ask.
+    """
+    given = os.environ.get(PASSWORD_VARIABLE)
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        raise KeystoreError("no password given", f"set {PASSWORD_VARIABLE}, or run the command at a terminal")
+    return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
+
+
+def device_keystore(workspace: Workspace, name: str) -> Path:
+    """Find a device's keystore by its name.
+
+    Raises:
+        UnknownDeviceError: There is none.
+    """
+    path = workspace.key(name)
+    if not path.is_file():
+        raise UnknownDeviceError(
+            f"device {name!r} has no key in {workspace.root}", f"make one: sensetrail device new {name!r}"
+        )
+    return path
+
+
+def device_address(workspace: Workspace, name: str) -> Address:
+    """Give a device's address: by its name in this workspace, or as it stands."""
+    from sensetrail.core.primitives import address
+    from sensetrail.sensor.keystore import key_address
+
+    return address(name) if name.startswith("0x") else key_address(device_keystore(workspace, name))
+
+
+def parse_range(text: str, name: str) -> tuple[float, float]:
+    """Read `LEAST:GREATEST`.
+
+    Raises:
+        InputError: It is something else.
+    """
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError as error:
+        raise InputError(f"{name} {text!r} is no range", "give LEAST:GREATEST, such as 0:50") from error
+    return low, high
+
+
+def parse_time(text: str) -> int:
+    """Read a moment: ISO 8601 (without a zone: UTC) or Unix seconds.
+
+    Raises:
+        InputError: It is neither.
+    """
+    from sensetrail.sensor.source import unix_seconds
+
+    return unix_seconds(text)

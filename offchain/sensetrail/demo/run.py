@@ -1,0 +1,272 @@
+"""The demo's run: chain, stream, index, dataset, both experiments, anchoring, audit, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from sensetrail.audit.steps import Audit, Finding, Status
+from sensetrail.chain.client import Chain
+from sensetrail.chain.deployment import Deployment, deploy
+from sensetrail.chain.devnet import devnet_account
+from sensetrail.chain.model_registry import ModelRegistry
+from sensetrail.chain.sensor_registry import SensorRegistry
+from sensetrail.core.canonical import json_digest
+from sensetrail.core.dataset import Rows, Selection, describe, select
+from sensetrail.core.history import History, replay
+from sensetrail.core.manifest import Manifest
+from sensetrail.core.primitives import address
+from sensetrail.core.reading import Measurements
+from sensetrail.core.rules import INDOOR
+from sensetrail.dataset.folder import Dataset, write_dataset
+from sensetrail.demo import sections
+from sensetrail.demo.send import ADMIN, DEVICE_ETHER, DemoSender, Outcome, count_attacks, count_clean, demo_key
+from sensetrail.demo.stream import Message, build_stream
+from sensetrail.errors import AuditError
+from sensetrail.indexer.store import SqliteStore
+from sensetrail.indexer.sync import synchronise
+from sensetrail.report.page import render_page
+from sensetrail.report.section import Section
+from sensetrail.sensor.room import PAPER_POINTS, law
+from sensetrail.workspace import Workspace, read_model
+
+REVOKED = "revoked sensor"
+PAPER_ACCURACY = 0.9239
+"""The paper's validation accuracy of the traceability experiment."""
+SEEDS = (0, 1, 2, 3, 4)
+HELD_OUT = 0.2
+"""Of the clean legal readings, kept from both of the validity experiment's sources to measure their error on."""
+SETUP_TIME = 3600
+"""Seconds before the first reading at which the demo's chain begins."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Room:
+    """Where the readings come from.
+
+    Attributes:
+        name: For the report.
+        sensors: Each device's clean measurements.
+        simulated: Whether nothing of it was ever measured.
+    """
+
+    name: str
+    sensors: Mapping[str, Measurements]
+    simulated: bool
+
+    @property
+    def start(self) -> int:
+        """The first reading's time, Unix seconds."""
+        return min(int(measurements.measured_at[0]) for measurements in self.sensors.values())
+
+
+@dataclass(slots=True)
+class Demo:
+    """One run.
+
+    Attributes:
+        chain: A fresh devnet whose clock is before the room's first reading.
+        room: The readings.
+        workspace: Where everything is written.
+        seed: Of the attacks.
+        on_section: Told each part of the report as soon as it is there.
+        on_progress: Told of what takes time: description, done, total.
+        models: Name to manifest of what was anchored.
+    """
+
+    chain: Chain
+    room: Room
+    workspace: Workspace
+    seed: int
+    on_section: Callable[[Section], None] = lambda _: None
+    on_progress: Progress = lambda *_: None
+    sections: list[Section] = field(default_factory=list)
+    models: dict[str, Manifest] = field(default_factory=dict)
+
+    def run(self) -> Path:
+        """Run everything.
+
+        Returns:
+            The report page's path.
+
+        Raises:
+            AuditError: An audit step failed; the report is written all the same.
+        """
+        self._tell(sections.room(self.room.name, self.room.sensors, self.room.simulated))
+        deployment = self._deploy()
+        outcomes = self._send(deployment)
+        history, dataset = self._index(deployment, outcomes)
+        self._tell(sections.chain(count_attacks(outcomes), count_clean(outcomes), history, outcomes))
+        self._tell(sections.dataset(dataset))
+        self._validity(dataset.rows, outcomes)
+        self._traceability(dataset)
+        self._anchor(deployment, dataset)
+        failed = self._audit(deployment, dataset)
+        page = self.workspace.root / "report.html"
+        page.write_text(render_page("Sensetrail demo", sections.LEAD, self.sections), encoding="utf-8")
+        if failed:
+            raise AuditError(f"audit step {failed[0].number} ({failed[0].name}) failed", f"see {page}")
+        return page
+
+    def _tell(self, section: Section) -> None:
+        self.sections.append(section)
+        self.on_section(section)
+
+    def _deploy(self) -> Deployment:
+        admin = devnet_account(ADMIN)
+        deployment = deploy(self.chain, admin)
+        self.workspace.write_deployment(deployment)
+        registry = SensorRegistry(self.chain, deployment.sensor_registry)
+        profile = registry.add_profile(admin, INDOOR)
+        for name in (*self.room.sensors, REVOKED):
+            device = address(demo_key(name).address)
+            registry.register_device(admin, device, profile, json_digest({"demo device": name}))
+            self.chain.wait(self.chain.send(admin, device, value=DEVICE_ETHER))
+        registry.revoke_device(admin, address(demo_key(REVOKED).address), 0)
+        return deployment
+
+    def _send(self, deployment: Deployment) -> list[Outcome]:
+        messages = build_stream(self.room.sensors, self.seed)
+        done = 0
+
+        def sent(_: Outcome) -> None:
+            nonlocal done
+            done += 1
+            self.on_progress("sending", done, len(messages))
+
+        return DemoSender(SensorRegistry(self.chain, deployment.sensor_registry)).send(messages, sent)
+
+    def _index(self, deployment: Deployment, outcomes: list[Outcome]) -> tuple[History, Dataset]:
+        contracts = (deployment.sensor_registry, deployment.model_registry)
+        with SqliteStore(self.workspace.index, deployment.genesis_hash) as store:
+            synchronise(self.chain, store, contracts, deployment.block_number)
+            cursor = store.cursor()
+            assert cursor is not None  # noqa: S101 - the deployment's own blocks are behind it
+            history = replay(store.logs(deployment.sensor_registry, cursor.number), store.block_times())
+        selection = Selection()
+        rows = select(history, selection)
+        dataset = Dataset(rows, selection, describe(rows, selection, cursor.number, cursor.hash))
+        write_dataset(self.workspace.dataset("legal"), dataset)
+        return history, dataset
+
+    def _validity(self, rows: Rows, outcomes: list[Outcome]) -> None:
+        from sensetrail.training.configuration import DEFAULT_HUMIDITY
+        from sensetrail.training.validity import run_validity
+
+        generator = np.random.default_rng(self.seed)
+        is_held_out = np.zeros(len(rows), dtype=np.bool_)
+        is_held_out[generator.choice(len(rows), round(len(rows) * HELD_OUT), replace=False)] = True
+        held_out = rows.take(is_held_out)
+        temperatures, truth = self._table_1_points(held_out)
+        steps = _counted(self.on_progress, "validity experiment", 2 * len(SEEDS))
+        result = run_validity(
+            rows.take(~is_held_out),
+            direct_rows((outcome.message for outcome in outcomes), held_out),
+            held_out,
+            temperatures,
+            DEFAULT_HUMIDITY,
+            SEEDS,
+            self.workspace.root / "validity",
+            steps,
+        )
+        self._tell(sections.validity(result, truth, self.room.simulated))
+
+    def _table_1_points(self, held_out: Rows) -> tuple[list[float], list[float]]:
+        """Give the five temperatures of Table 1 and the clean humidity there: the law's, or of held-out readings."""
+        if self.room.simulated:
+            points = list(PAPER_POINTS)
+            return points, law(np.array(points)).tolist()
+        temperature, humidity = held_out.temperature / 100, held_out.humidity / 100
+        points = [round(float(q), 1) for q in np.quantile(temperature, (0.95, 0.75, 0.5, 0.25, 0.05))]
+        nearest = [np.argsort(np.abs(temperature - point))[:15] for point in points]
+        return points, [float(np.mean(humidity[index])) for index in nearest]
+
+    def _traceability(self, dataset: Dataset) -> None:
+        from sensetrail.training.configuration import DEFAULT_DEVICE, DEFAULT_HUMIDITY
+        from sensetrail.training.fit import train
+        from sensetrail.training.make import write_model
+        from sensetrail.training.traceability import run_traceability
+
+        steps = _counted(self.on_progress, "traceability experiment", 3)
+        result = run_traceability(dataset.rows, DEFAULT_DEVICE, steps)
+        section = sections.traceability(result, PAPER_ACCURACY)
+        self._tell(section)
+        if section.figure is not None:
+            (self.workspace.root / "figure-4.png").write_bytes(section.figure.png)
+        humidity = train(dataset.rows, DEFAULT_HUMIDITY)
+        steps("humidity model on the whole dataset")
+        for name, trained, configuration in (
+            ("humidity", humidity, DEFAULT_HUMIDITY),
+            ("device", result.shuffled, DEFAULT_DEVICE),
+        ):
+            folder = self.workspace.model(name)
+            self.models[name] = write_model(folder, trained, dataset.selection, dataset.record, configuration)
+
+    def _anchor(self, deployment: Deployment, dataset: Dataset) -> None:
+        registry = ModelRegistry(self.chain, deployment.model_registry)
+        gas = sum(
+            receipt.gas_used
+            for manifest in self.models.values()
+            for receipt in registry.anchor(devnet_account(ADMIN), manifest)
+        )
+        self._tell(sections.anchoring(dataset.record, self.models, gas))
+
+    def _audit(self, deployment: Deployment, dataset: Dataset) -> list[Finding]:
+        from sensetrail.training.make import retrain
+
+        failed: list[Finding] = []
+        for name in self.models:
+            manifest, model_file = read_model(self.workspace.model(name))
+            findings = []
+            for finding in Audit(self.chain, deployment, manifest, model_file, retrain, dataset.rows).run():
+                findings.append(finding)
+                self.on_progress(f"audit of model {name}", finding.number, 10)
+            self._tell(sections.audit(name, findings))
+            failed += [finding for finding in findings if finding.status is Status.FAILED]
+        return failed
+
+
+def direct_rows(messages: Iterator[Message], held_out: Rows) -> Rows:
+    """Give all that was sent, attacks included, as the rows of a training that asks no chain.
+
+    Args:
+        messages: The stream.
+        held_out: Clean readings to leave out, wherever they appear.
+
+    Returns:
+        Rows in canonical order; sequence numbers only count them.
+    """
+    kept_back = set(
+        zip(held_out.measured_at.tolist(), held_out.temperature.tolist(), held_out.humidity.tolist(), strict=True)
+    )
+    parts = []
+    count = 0
+    for message in messages:
+        readings = message.measurements
+        values = zip(
+            readings.measured_at.tolist(), readings.temperature.tolist(), readings.humidity.tolist(), strict=True
+        )
+        index = np.array([i for i, value in enumerate(values) if value not in kept_back], dtype=np.int64)
+        taken = readings[index]
+        device = np.full(len(index), address(demo_key(message.device).address), dtype="<U42")
+        sequence = count + np.arange(len(index), dtype=np.int64)
+        parts.append(Rows(device, sequence, taken.measured_at, taken.temperature, taken.humidity))
+        count += len(index)
+    return Rows.concatenate(parts)
+
+
+def _counted(on_progress: Progress, description: str, total: int) -> Callable[[str], None]:
+    done = 0
+    on_progress(description, 0, total)
+
+    def step(_: str) -> None:
+        nonlocal done
+        done += 1
+        on_progress(description, done, total)
+
+    return step

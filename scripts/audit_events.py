@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""An auditor's query of the registry's events: every device, its readings and verdicts, its head against storage.
+
+    scripts/audit_events.py deployment.json [RPC-URL]        (default: http://127.0.0.1:8545)
+
+Needs a node and nothing else: no index, no TensorFlow. Exits with 1 if a device's events do not give its storage slot.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+from sensetrail.chain.client import Chain
+from sensetrail.chain.deployment import Deployment, require_chain, verify_code
+from sensetrail.chain.sensor_registry import SensorRegistry
+from sensetrail.core.history import replay
+from sensetrail.core.rules import Verdict
+from sensetrail.errors import SensetrailError, VerificationError
+
+
+def main(deployment_file: str, rpc: str = "http://127.0.0.1:8545") -> bool:
+    """Print what the events say; give whether every device's head holds."""
+    deployment = Deployment.parse(Path(deployment_file).read_bytes())
+    chain = Chain(rpc)
+    require_chain(chain, deployment)
+    verify_code(chain, deployment)
+    newest = chain.latest_block()
+    logs = chain.logs([deployment.sensor_registry], deployment.block_number, newest.number)
+    times = {}
+    for number in {log.block_number for log in logs}:
+        block = chain.block(number)
+        if block is None:
+            raise VerificationError(f"the node has logs of block {number}, but no such block", "use another node")
+        times[number] = block.timestamp
+    history = replay(logs, times)
+    registry = SensorRegistry(chain, deployment.sensor_registry)
+    all_hold = True
+    for address, device in history.devices.items():
+        verdicts: Counter[int] = Counter()
+        for entry in history.entries:
+            if entry.event.device == address:
+                verdicts.update(entry.verdicts.tolist())
+        holds = device.state.pack() == registry.state_slot(address, newest.number)
+        all_hold &= holds
+        said = ", ".join(f"{count} {Verdict(value).name}" for value, count in sorted(verdicts.items())) or "no readings"
+        print(f"{address}: {said}; head {'equals' if holds else 'DIFFERS FROM'} storage")
+    for log, rejected in history.rejections:
+        print(f"block {log.block_number}: rejected in the name of {rejected.device}: {rejected.reason.name}")
+    return all_hold
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(0 if main(*sys.argv[1:]) else 1)
+    except SensetrailError as error:
+        sys.exit(f"{error.what}\n{error.to_do}")
