@@ -1,0 +1,120 @@
+"""A real Anvil for every test worker, and registries deployed anew for every test that asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+
+from sensetrail.chain.client import Chain, Receipt
+from sensetrail.chain.deployment import Deployment, deploy
+from sensetrail.chain.devnet import devnet_account, running_devnet
+from sensetrail.chain.model_registry import ModelRegistry
+from sensetrail.chain.sensor_registry import SensorRegistry
+from sensetrail.core.batch import Batch, encode
+from sensetrail.core.events import Accepted, Rejected
+from sensetrail.core.primitives import Address, address, keccak256
+from sensetrail.core.reading import Measurements
+from sensetrail.core.rules import INDOOR
+from sensetrail.core.typed_data import Signature, batch_digest, sign
+
+START = 1_767_225_600
+"""When the tests' chain begins, Unix seconds."""
+
+
+@dataclass
+class Site:
+    """Registries on a devnet, one registered device, and shorthands to send what it signs."""
+
+    chain: Chain
+    deployment: Deployment
+    registry: SensorRegistry
+    models: ModelRegistry
+    admin: LocalAccount
+    relayer: LocalAccount
+    device: LocalAccount
+    serial: int = field(default=0)
+
+    @property
+    def device_address(self) -> Address:
+        return address(self.device.address)
+
+    @property
+    def now(self) -> int:
+        return self.chain.latest_block().timestamp
+
+    def measurements(self, count: int, *, start: int | None = None, temperature: int = 25_00) -> Measurements:
+        """Give legal readings that end about now."""
+        first = self.now - 30 * count if start is None else start
+        steps = np.arange(count)
+        return Measurements.of(first + 30 * steps, temperature + steps % 7, 60_00 + steps % 11)
+
+    def batch(self, measurements: Measurements, key: LocalAccount | None = None) -> tuple[Batch, Signature]:
+        """Encode readings as the device's next batch, and sign it."""
+        signer = key or self.device
+        batch = encode(address(signer.address), self.registry.state(address(signer.address)).sequence, measurements)
+        return batch, self.sign(batch, signer)
+
+    def sign(self, batch: Batch, key: LocalAccount | None = None) -> Signature:
+        return sign(batch_digest(batch, self.registry.domain_separator()), bytes((key or self.device).key))
+
+    def submit(self, batch: Batch, signature: Signature) -> Accepted | Rejected:
+        return self.registry.outcome(self.chain.wait(self.registry.submit_batch(self.relayer, batch, signature)))
+
+    def post(self, *values: int, key: LocalAccount | None = None) -> Accepted | Rejected:
+        return self.registry.outcome(self.chain.wait(self.registry.post(key or self.device, *values)))
+
+    def register(self, name: str) -> LocalAccount:
+        """Register and fund another device."""
+        key = throw_away_key(name)
+        self.registry.register_device(self.admin, address(key.address), 1, keccak256(name.encode()))
+        self.fund(key)
+        return key
+
+    def fund(self, key: LocalAccount) -> Receipt:
+        return self.chain.wait(self.chain.send(self.admin, address(key.address), value=10**18))
+
+
+def throw_away_key(name: str) -> LocalAccount:
+    key: LocalAccount = Account.from_key(keccak256(f"test key {name}".encode()))
+    return key
+
+
+@pytest.fixture(scope="session")
+def devnet() -> Iterator[Chain]:
+    with running_devnet(timestamp=START) as chain:
+        yield chain
+
+
+@pytest.fixture
+def fresh_devnet() -> Iterator[Chain]:
+    """A chain of the test's own, for tests that set clocks or mine."""
+    with running_devnet(timestamp=START) as chain:
+        yield chain
+
+
+def make_site(chain: Chain) -> Site:
+    admin = devnet_account(0)
+    deployment = deploy(chain, admin)
+    registry = SensorRegistry(chain, deployment.sensor_registry)
+    registry.add_profile(admin, INDOOR)
+    made = Site(
+        chain,
+        deployment,
+        registry,
+        ModelRegistry(chain, deployment.model_registry),
+        admin,
+        devnet_account(1),
+        throw_away_key("device"),
+    )
+    made.register("device")
+    return made
+
+
+@pytest.fixture
+def site(devnet: Chain) -> Site:
+    return make_site(devnet)
