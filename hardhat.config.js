@@ -12,4 +12,10 @@ export default defineConfig({
     path: createRequire(import.meta.url).resolve("solc/soljson.js"),
     settings: settings.settings,
   },
+  test: {
+    solidity: {
+      fsPermissions: { readFile: ["./tests/vectors/judge.json", "./tests/vectors/merkle.json"] },
+      fuzz: { runs: 1000 },
+    },
+  },
 });

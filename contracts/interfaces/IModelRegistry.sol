@@ -59,7 +59,7 @@ interface IModelRegistry {
     /// @notice There is no such dataset.
     error ModelRegistryUnknownDataset(bytes32 datasetId);
 
-    /// @notice The chain knows `throughBlock` under another hash, or it is not yet a past block.
+    /// @notice The chain knows `throughBlock` under another hash, or does not have it yet.
     error ModelRegistryWrongBlockHash(uint64 throughBlock, bytes32 expected, bytes32 actual);
 
     /// @notice This model is registered already.

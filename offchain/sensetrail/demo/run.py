@@ -164,6 +164,8 @@ class Demo:
         held_out = rows.take(is_held_out)
         temperatures, truth = self._table_1_points(held_out)
         steps = _counted(self.on_progress, "validity experiment", 2 * len(SEEDS))
+        folder = self.workspace.root / "validity"
+        folder.mkdir()
         result = run_validity(
             rows.take(~is_held_out),
             direct_rows((outcome.message for outcome in outcomes), held_out),
@@ -171,8 +173,8 @@ class Demo:
             temperatures,
             DEFAULT_HUMIDITY,
             SEEDS,
-            self.workspace.root / "validity",
             steps,
+            folder,
         )
         self._tell(sections.validity(result, truth, self.room.simulated))
 

@@ -1,0 +1,114 @@
+"""From files to the chain: both ways of sending, and what an interruption leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import Site
+from sensetrail.core.reading import Measurements
+from sensetrail.errors import InputError, RejectedError, UnfundedAccountError
+from sensetrail.gateway.outbox import Outbox
+from sensetrail.gateway.sender import send_batches, send_own
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Outbox:
+    return Outbox(tmp_path / "outbox.sqlite")
+
+
+def queue(site: Site, outbox: Outbox, measurements: Measurements) -> int:
+    return outbox.queue(site.device_address, measurements, site.registry.state(site.device_address))
+
+
+def test_batches_bring_every_reading_once(site: Site, outbox: Outbox) -> None:
+    measurements = site.measurements(50)
+    assert queue(site, outbox, measurements) == 50
+    sent = list(send_batches(site.registry, outbox, site.device, site.relayer, size=20))
+    assert [len(one.verdicts) for one in sent] == [20, 20, 10]
+    assert not np.concatenate([one.verdicts for one in sent]).any()
+    assert site.registry.state(site.device_address).sequence == 50
+    assert queue(site, outbox, measurements) == 0
+    assert list(send_batches(site.registry, outbox, site.device, site.relayer)) == []
+
+
+def test_own_transactions_bring_every_reading_once(site: Site, outbox: Outbox) -> None:
+    queue(site, outbox, site.measurements(5))
+    assert [len(one.verdicts) for one in send_own(site.registry, outbox, site.device)] == [1] * 5
+    assert list(send_own(site.registry, outbox, site.device)) == []
+    assert site.registry.state(site.device_address).sequence == 5
+
+
+@pytest.mark.parametrize("sent_before", [1, 2])
+def test_after_an_interruption_only_the_rest_is_sent(site: Site, outbox: Outbox, sent_before: int) -> None:
+    queue(site, outbox, site.measurements(30))
+    sending = send_batches(site.registry, outbox, site.device, site.relayer, size=10)
+    for _ in range(sent_before):
+        next(sending)
+    sending.close()
+    rest = list(send_batches(site.registry, outbox, site.device, site.relayer, size=10))
+    assert len(rest) == 3 - sent_before
+    assert site.registry.state(site.device_address).sequence == 30
+
+
+def test_interrupted_while_a_transaction_is_on_its_way_nothing_is_sent_twice(
+    site: Site, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue(site, outbox, site.measurements(20))
+    site.chain.request("evm_setAutomine", False)
+    try:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(site.chain, "wait", interrupt)
+            list(send_batches(site.registry, outbox, site.device, site.relayer, size=10))
+        assert site.registry.state(site.device_address).sequence == 0
+    finally:
+        # The transaction is mined while the second run waits for it.
+        site.chain.request("evm_setAutomine", True)
+        site.chain.request("evm_mine")
+    sent = list(send_batches(site.registry, outbox, site.device, site.relayer, size=10))
+    assert [len(one.verdicts) for one in sent] == [10]
+    logs = site.chain.logs([site.registry.address], site.deployment.block_number, site.chain.latest_block().number)
+    assert sum(log.topics[0] == BATCH_ACCEPTED for log in logs) == 2
+    assert not any(log.topics[0] == REJECTED for log in logs)
+
+
+def interrupt(_: bytes) -> None:
+    raise KeyboardInterrupt
+
+
+def test_readings_that_lie_behind_the_chain_s_are_refused_before_anything_is_sent(site: Site, outbox: Outbox) -> None:
+    measurements = site.measurements(10)
+    queue(site, outbox, measurements[5:])
+    list(send_batches(site.registry, outbox, site.device, site.relayer))
+    with pytest.raises(InputError, match="the new ones begin at"):
+        queue(site, outbox, measurements[:5])
+    assert outbox.pending(site.device_address, 5) is None
+
+
+def test_a_rejection_says_why_and_what_to_do(site: Site, outbox: Outbox) -> None:
+    queue(site, outbox, site.measurements(3))
+    site.registry.revoke_device(site.admin, site.device_address, 0)
+    with pytest.raises(RejectedError, match="revoked device") as caught:
+        list(send_batches(site.registry, outbox, site.device, site.relayer))
+    assert "new key" in caught.value.to_do
+
+
+def test_an_account_without_means_is_named_as_such(site: Site, outbox: Outbox) -> None:
+    from conftest import throw_away_key
+
+    queue(site, outbox, site.measurements(3))
+    with pytest.raises(UnfundedAccountError):
+        list(send_batches(site.registry, outbox, site.device, throw_away_key("pauper")))
+    assert len(list(send_batches(site.registry, outbox, site.device, site.relayer))) == 1
+
+
+def _topic(signature: str) -> bytes:
+    from sensetrail.core.primitives import keccak256
+
+    return keccak256(signature.encode())
+
+
+BATCH_ACCEPTED = _topic("BatchAccepted(address,uint256,bytes32,bytes32,bytes,bytes)")
+REJECTED = _topic("Rejected(address,uint8,address,uint256,bytes32)")

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from eth_account import Account
+from eth_utils.crypto import keccak
+
+from sensetrail.core.primitives import Address, address
+from sensetrail.core.transaction import Transaction, verify_sender
+from sensetrail.errors import VerificationError
+
+KEY = keccak(text="a sender")
+SENDER = address(Account.from_key(KEY).address)
+TO = address("0x" + "5e" * 20)
+STORAGE_KEY = b"\x07" * 32
+COMMON: dict[str, Any] = {"nonce": 7, "gas": 90_000, "to": TO, "value": 5, "data": "0x" + "ab" * 100}
+ACCESS_LIST = [{"address": TO, "storageKeys": ["0x" + STORAGE_KEY.hex(), "0x" + "00" * 32]}]
+OUR_ACCESS_LIST = ((b"\x5e" * 20, (STORAGE_KEY, bytes(32))),)
+
+CASES: dict[str, dict[str, Any]] = {
+    "type 0": {**COMMON, "gasPrice": 10**9, "chainId": 31337},
+    "type 0, large chain id": {**COMMON, "gasPrice": 10**9, "chainId": 2**40},
+    "type 0, no replay protection": {**COMMON, "gasPrice": 10**9},
+    "type 0, creation": {**COMMON, "to": "", "gasPrice": 10**9, "chainId": 1},
+    "type 0, all zero": {**COMMON, "nonce": 0, "value": 0, "data": "0x", "gasPrice": 0, "chainId": 1},
+    "type 1": {**COMMON, "gasPrice": 10**9, "chainId": 31337, "accessList": ACCESS_LIST, "type": 1},
+    "type 1, no access list": {**COMMON, "gasPrice": 10**9, "chainId": 31337, "accessList": [], "type": 1},
+    "type 2": {**COMMON, "maxPriorityFeePerGas": 3, "maxFeePerGas": 10**10, "chainId": 31337, "type": 2},
+    "type 2, access list": {
+        **COMMON,
+        "maxPriorityFeePerGas": 0,
+        "maxFeePerGas": 10**10,
+        "chainId": 1,
+        "accessList": ACCESS_LIST,
+        "type": 2,
+    },
+    "type 2, creation": {
+        **COMMON,
+        "to": "",
+        "maxPriorityFeePerGas": 3,
+        "maxFeePerGas": 10**10,
+        "chainId": 1,
+        "type": 2,
+    },
+}
+
+
+def signed(fields: dict[str, Any], key: bytes = KEY) -> tuple[Transaction, bytes]:
+    """Sign with eth_account; give our view of it, and the hash that eth_account computes."""
+    theirs = Account.sign_transaction(fields, key)
+    kind = fields.get("type", 0)
+    chain_id = fields.get("chainId")
+    unprotected, protected = theirs.v - 27, theirs.v - 35 - 2 * (chain_id or 0)
+    parity = theirs.v if kind else unprotected if chain_id is None else protected
+    fees = (fields["maxPriorityFeePerGas"], fields["maxFeePerGas"]) if kind == 2 else (fields["gasPrice"],)
+    to: Address | None = fields["to"] or None
+    data = bytes.fromhex(fields["data"][2:])
+    access_list = OUR_ACCESS_LIST if fields.get("accessList") else ()
+    transaction = Transaction(
+        kind,
+        chain_id,
+        fields["nonce"],
+        fees,
+        fields["gas"],
+        to,
+        fields["value"],
+        data,
+        access_list,
+        parity,
+        theirs.r,
+        theirs.s,
+    )
+    return transaction, bytes(theirs.hash)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_hash_and_sender_are_eth_accounts(name: str) -> None:
+    transaction, expected_hash = signed(CASES[name])
+    assert transaction.hash == expected_hash
+    assert transaction.sender == SENDER
+    verify_sender(transaction, expected_hash, SENDER)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_both_parities(seed: int) -> None:
+    key = keccak(text=f"sender {seed}")
+    for name in ("type 0", "type 1", "type 2"):
+        transaction, expected_hash = signed(CASES[name], key)
+        verify_sender(transaction, expected_hash, address(Account.from_key(key).address))
+
+
+def test_another_sender_is_named() -> None:
+    transaction, transaction_hash = signed(CASES["type 2"])
+    with pytest.raises(VerificationError, match="is signed by") as caught:
+        verify_sender(transaction, transaction_hash, TO)
+    assert (caught.value.expected, caught.value.actual) == (TO, SENDER)
+
+
+@pytest.mark.parametrize("name", ["type 0", "type 1", "type 2"])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"nonce": 8},
+        {"fees": (1, 2)},
+        {"gas": 90_001},
+        {"to": None},
+        {"to": SENDER},
+        {"value": 6},
+        {"data": b""},
+        {"chain_id": 31338},
+        {"r": 5},
+        {"s": 5},
+    ],
+    ids=str,
+)
+def test_an_edited_field_changes_the_hash(name: str, edit: dict[str, Any]) -> None:
+    transaction, transaction_hash = signed(CASES[name])
+    edited = replace(transaction, **edit)
+    with pytest.raises(VerificationError, match="does not hash to") as caught:
+        verify_sender(edited, transaction_hash, SENDER)
+    assert (caught.value.expected, caught.value.actual) == (transaction_hash, edited.hash)
+    # Who edits a field and its hash alike does not have the sender's signature on it.
+    with pytest.raises(VerificationError, match="is signed by"):
+        verify_sender(edited, edited.hash, SENDER)
+
+
+def test_the_access_list_is_signed() -> None:
+    transaction, transaction_hash = signed(CASES["type 1"])
+    for access_list in ((), ((b"\x5e" * 20, (STORAGE_KEY,)),), ((b"\x5f" * 20, (STORAGE_KEY, bytes(32))),)):
+        assert replace(transaction, access_list=access_list).hash != transaction_hash
+        assert replace(transaction, access_list=access_list).sender != SENDER
+
+
+def test_a_signature_that_is_none_has_no_sender() -> None:
+    transaction, _ = signed(CASES["type 2"])
+    for edit in ({"r": 0}, {"s": 0}, {"r": 2**256}, {"parity": 2}, {"parity": -1}):
+        assert replace(transaction, **edit).sender is None  # type: ignore[arg-type]
