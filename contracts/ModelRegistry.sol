@@ -47,6 +47,7 @@ contract ModelRegistry is IModelRegistry, AccessControlDefaultAdminRules {
         bytes32 parent,
         string calldata task
     ) external onlyRole(PUBLISHER_ROLE) {
+        if (weightsDigest == 0) revert ModelRegistryZeroDigest();
         if (_datasets[datasetId].root == 0) revert ModelRegistryUnknownDataset(datasetId);
         if (_models[weightsDigest].registeredAt != 0) revert ModelRegistryModelExists(weightsDigest);
         if (parent != 0 && _models[parent].registeredAt == 0) revert ModelRegistryUnknownModel(parent);

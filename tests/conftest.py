@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -37,7 +37,6 @@ class Site:
     admin: LocalAccount
     relayer: LocalAccount
     device: LocalAccount
-    serial: int = field(default=0)
 
     @property
     def device_address(self) -> Address:
@@ -65,8 +64,11 @@ class Site:
     def submit(self, batch: Batch, signature: Signature) -> Accepted | Rejected:
         return self.registry.outcome(self.chain.wait(self.registry.submit_batch(self.relayer, batch, signature)))
 
-    def post(self, *values: int, key: LocalAccount | None = None) -> Accepted | Rejected:
-        return self.registry.outcome(self.chain.wait(self.registry.post(key or self.device, *values)))
+    def post(
+        self, sequence: int, measured_at: int, temperature: int, humidity: int, key: LocalAccount | None = None
+    ) -> Accepted | Rejected:
+        sent = self.registry.post(key or self.device, sequence, measured_at, temperature, humidity)
+        return self.registry.outcome(self.chain.wait(sent))
 
     def register(self, name: str) -> LocalAccount:
         """Register and fund another device."""

@@ -62,6 +62,9 @@ interface IModelRegistry {
     /// @notice The chain knows `throughBlock` under another hash, or does not have it yet.
     error ModelRegistryWrongBlockHash(uint64 throughBlock, bytes32 expected, bytes32 actual);
 
+    /// @notice Zero stands for no model and cannot be one's digest.
+    error ModelRegistryZeroDigest();
+
     /// @notice This model is registered already.
     error ModelRegistryModelExists(bytes32 weightsDigest);
 

@@ -188,6 +188,12 @@ class ModelRegistryWrongBlockHashError(ContractError):
     to_do_by_default = "the chain was reorganised: index again and rebuild the dataset"
 
 
+class ModelRegistryZeroDigestError(ContractError):
+    """Zero stands for no model and cannot be one's digest."""
+
+    to_do_by_default = "give the model's weights digest"
+
+
 class ModelRegistryModelExistsError(ContractError):
     """The model is registered already."""
 

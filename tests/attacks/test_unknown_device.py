@@ -11,8 +11,8 @@ def test_a_stranger_s_batch_is_recorded_and_enters_no_history(site: Site) -> Non
     batch, signature = site.batch(site.measurements(3), stranger)
     outcome = site.submit(batch, signature)
     assert isinstance(outcome, Rejected)
-    assert (outcome.device, outcome.reason) == (stranger.address, Rejection.UNKNOWN_DEVICE)
-    assert (outcome.sender, outcome.header) == (site.relayer.address, batch.header)
+    assert (outcome.device, outcome.reason) == (address(stranger.address), Rejection.UNKNOWN_DEVICE)
+    assert (outcome.sender, outcome.header) == (address(site.relayer.address), batch.header)
     assert site.registry.state(address(stranger.address)) == DeviceState(0)
 
 

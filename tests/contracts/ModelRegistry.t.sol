@@ -96,8 +96,8 @@ contract ModelRegistryTest is Fixture {
         expectWrongBlockHash(THROUGH, claimed, BLOCK_HASH);
     }
 
-    function testFuzz_notYetPast(uint64 throughBlock, bytes32 claimed) public {
-        if (throughBlock < NOW_BLOCK) throughBlock = uint64(NOW_BLOCK);
+    function testFuzz_notYetThere(uint64 throughBlock, bytes32 claimed) public {
+        if (throughBlock <= NOW_BLOCK) throughBlock = uint64(NOW_BLOCK + 1);
         expectWrongBlockHash(throughBlock, claimed, 0);
     }
 
@@ -105,17 +105,20 @@ contract ModelRegistryTest is Fixture {
         uint64 oldest = uint64(NOW_BLOCK - 256);
         vm.setBlockhash(oldest, keccak256("the oldest block that the chain knows"));
         expectWrongBlockHash(oldest, BLOCK_HASH, keccak256("the oldest block that the chain knows"));
-        expectWrongBlockHash(uint64(NOW_BLOCK), blockhash(NOW_BLOCK - 1), 0);
 
-        Dataset memory dataset = someDataset();
-        dataset.throughBlock = oldest - 1;
-        vm.expectEmit(address(models));
-        emit IModelRegistry.DatasetRegistered(keccak256(abi.encode(dataset)), dataset, false);
-        models.registerDataset(dataset);
+        // Neither the block before the window nor the one that is being built has a hash to compare with.
+        uint64[2] memory unchecked_ = [oldest - 1, uint64(NOW_BLOCK)];
+        for (uint256 i = 0; i < unchecked_.length; ++i) {
+            Dataset memory dataset = someDataset();
+            dataset.throughBlock = unchecked_[i];
+            vm.expectEmit(address(models));
+            emit IModelRegistry.DatasetRegistered(keccak256(abi.encode(dataset)), dataset, false);
+            models.registerDataset(dataset);
+        }
     }
 
     function testFuzz_registerModel(bytes32 weights, bytes32 manifest, string memory task, uint32 time) public {
-        vm.assume(time != 0 && weights != WEIGHTS);
+        vm.assume(time != 0 && weights != WEIGHTS && weights != 0);
         bytes32 datasetId = models.registerDataset(someDataset());
         models.registerModel(WEIGHTS, datasetId, MANIFEST, 0, TASK);
         vm.warp(time);
@@ -156,6 +159,12 @@ contract ModelRegistryTest is Fixture {
         models.recallModel(WEIGHTS, reason);
         vm.expectRevert(abi.encodeWithSelector(IModelRegistry.ModelRegistryModelExists.selector, WEIGHTS));
         models.registerModel(WEIGHTS, datasetId, MANIFEST, 0, TASK);
+    }
+
+    function test_zeroIsNoModel() public {
+        bytes32 datasetId = models.registerDataset(someDataset());
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.ModelRegistryZeroDigest.selector));
+        models.registerModel(0, datasetId, MANIFEST, 0, TASK);
     }
 
     function testFuzz_recallUnknownModel(bytes32 unknown) public {

@@ -177,16 +177,17 @@ def split(measurements: Measurements, size: int) -> Iterator[Measurements]:
 
     Args:
         measurements: In the order of measuring.
-        size: The most readings a part may have.
+        size: The most readings a part may have, 1 or more.
 
     Yields:
         Parts, in order; a new one begins after `size` readings, where time falls back, and after a gap too long.
     """
+    size = max(1, min(size, MAX_COUNT))
     gaps = np.diff(measurements.measured_at)
     breaks = set((np.flatnonzero((gaps < 0) | (gaps > MAX_GAP)) + 1).tolist())
     start = 0
     for end in range(1, len(measurements) + 1):
-        if end == len(measurements) or end in breaks or end - start == min(size, MAX_COUNT):
+        if end == len(measurements) or end in breaks or end - start == size:
             yield measurements[start:end]
             start = end
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+from math import isfinite
 from typing import Any
 
 from sensetrail.core.primitives import hex_word, keccak256
 from sensetrail.errors import ManifestError
+
+MAX_DEPTH = 64
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+"""Strings, which may hold brackets, and the brackets outside them."""
+_WORD = re.compile(r"0x[0-9a-f]{64}", re.IGNORECASE)
 
 
 def canonical_json(value: Any) -> bytes:
@@ -23,16 +30,22 @@ def json_digest(value: Any) -> bytes:
 def parse_json(data: bytes, what: str) -> Any:
     """Parse JSON that came from outside.
 
+    Stricter than `json`: UTF-8 only, at most `MAX_DEPTH` levels, every key once, every number finite, no half
+    surrogates. What passes has a canonical form.
+
     Args:
         data: UTF-8.
         what: What it is, for the message.
 
     Raises:
-        ManifestError: It is not JSON, has a key twice, or a number that is not finite.
+        ManifestError: It is none of that kind.
     """
     try:
-        return json.loads(data, object_pairs_hook=_once, parse_constant=_finite)
-    except (ValueError, RecursionError) as error:
+        _require_shallow(data)
+        value = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite)
+        canonical_json(value)
+        return value
+    except ValueError as error:
         raise ManifestError(f"{what} is not valid JSON: {error}", "restore the original file") from error
 
 
@@ -59,11 +72,8 @@ def parse_word(text: str) -> bytes:
     Raises:
         ManifestError: It is something else.
     """
-    try:
-        if isinstance(text, str) and text.startswith("0x") and len(text) == 66:
-            return bytes.fromhex(text[2:])
-    except ValueError:
-        pass
+    if isinstance(text, str) and _WORD.fullmatch(text):
+        return bytes.fromhex(text[2:])
     raise ManifestError(f"{text!r:.80} is not 32 bytes of hexadecimal", "restore the original file")
 
 
@@ -74,5 +84,21 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _finite(name: str) -> Any:
+def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is not a number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError(f"{text} is too large")
+    return value
+
+
+def _require_shallow(data: bytes) -> None:
+    """Refuse deep nesting before parsing: libraries raise the recursion limit so far that the parser would crash."""
+    depth = 0
+    for token in _STRUCTURE.finditer(data):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(token[0], 0)
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH} levels")

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from eth_abi.abi import decode as abi_decode
+from eth_abi.abi import encode as abi_encode
 from eth_abi.exceptions import DecodingError
 from numpy.typing import NDArray
 
-from sensetrail.core.batch import Batch, Header, encode_own
+from sensetrail.core.batch import Batch, Format, Header, encode_own
 from sensetrail.core.primitives import Address, address, keccak256
 from sensetrail.core.rules import Profile
 from sensetrail.core.typed_data import Signature
@@ -173,22 +175,22 @@ _DATASET = "(bytes32,uint64,bytes32,uint64,bytes32)"
 
 
 def _profile_added(indexed: list[bytes], data: bytes) -> ProfileAdded:
-    (rules,) = abi_decode([_PROFILE], data)
+    (rules,) = _decode([_PROFILE], data)
     return ProfileAdded(_uint(indexed[0], 8), Profile(*rules))
 
 
 def _device_registered(indexed: list[bytes], data: bytes) -> DeviceRegistered:
-    (digest,) = abi_decode(["bytes32"], data)
+    (digest,) = _decode(["bytes32"], data)
     return DeviceRegistered(_address(indexed[0]), _uint(indexed[1], 8), digest)
 
 
 def _device_revoked(indexed: list[bytes], data: bytes) -> DeviceRevoked:
-    (since,) = abi_decode(["uint32"], data)
+    (since,) = _decode(["uint32"], data)
     return DeviceRevoked(_address(indexed[0]), since)
 
 
 def _reading_posted(indexed: list[bytes], data: bytes) -> Accepted:
-    sequence, measured_at, temperature, humidity, verdict = abi_decode(
+    sequence, measured_at, temperature, humidity, verdict = _decode(
         ["uint24", "uint32", "int16", "uint16", "uint8"], data
     )
     device = _address(indexed[0])
@@ -197,33 +199,37 @@ def _reading_posted(indexed: list[bytes], data: bytes) -> Accepted:
 
 
 def _batch_accepted(indexed: list[bytes], data: bytes) -> Accepted:
-    word, r, vs, readings, exceptions = abi_decode(["uint256", "bytes32", "bytes32", "bytes", "bytes"], data)
+    word, r, vs, readings, exceptions = _decode(["uint256", "bytes32", "bytes32", "bytes", "bytes"], data)
     header = Header.unpack(word)
+    if header.format == Format.OWN:
+        raise _malformed("a batch in the format of own transactions")
     if header.device != _address(indexed[0]):
         raise _malformed("a batch whose header names another device than its topic")
     return Accepted(header.device, Batch(header, readings), _verdicts(exceptions, header.count), (r, vs))
 
 
 def _rejected(indexed: list[bytes], data: bytes) -> Rejected:
-    sender, word, digest = abi_decode(["address", "uint256", "bytes32"], data)
+    sender, word, digest = _decode(["address", "uint256", "bytes32"], data)
     reason = Rejection(_uint(indexed[1], 8))
+    if reason is Rejection.NONE:
+        raise _malformed("a rejection for no reason")
     return Rejected(_address(indexed[0]), reason, address(sender), Header.unpack(word), digest)
 
 
 def _dataset_registered(indexed: list[bytes], data: bytes) -> DatasetRegistered:
-    fields, checked = abi_decode([_DATASET, "bool"], data)
+    fields, checked = _decode([_DATASET, "bool"], data)
     root, row_count, selection_digest, through_block, block_hash = fields
     return DatasetRegistered(indexed[0], root, row_count, selection_digest, through_block, block_hash, checked)
 
 
 def _model_registered(indexed: list[bytes], data: bytes) -> ModelRegistered:
-    manifest_digest, task = abi_decode(["bytes32", "string"], data)
+    manifest_digest, task = _decode(["bytes32", "string"], data)
     weights_digest, dataset_id, parent = indexed
     return ModelRegistered(weights_digest, dataset_id, parent, manifest_digest, task)
 
 
 def _model_recalled(indexed: list[bytes], data: bytes) -> ModelRecalled:
-    (reason,) = abi_decode(["string"], data)
+    (reason,) = _decode(["string"], data)
     return ModelRecalled(indexed[0], reason)
 
 
@@ -265,8 +271,16 @@ def decode_log(log: Log) -> Event | None:
         raise _malformed(f"{name} with {len(log.topics)} topics in block {log.block_number}")
     try:
         return decoder(list(log.topics[1:]), log.data)
-    except (DecodingError, ValueError, SensetrailError) as error:
+    except (DecodingError, ValueError, OverflowError, SensetrailError) as error:
         raise _malformed(f"{name} in block {log.block_number}, log {log.log_index}: {error}") from error
+
+
+def _decode(types: list[str], data: bytes) -> tuple[Any, ...]:
+    """Decode ABI data that is exactly what Solidity writes: no gaps, nothing after the last field."""
+    values = abi_decode(types, data)
+    if abi_encode(types, values) != data:
+        raise _malformed("data that Solidity would have encoded otherwise")
+    return values
 
 
 def _verdicts(exceptions: bytes, count: int) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sensetrail.core.batch import decode
+from sensetrail.core.batch import MAX_SEQUENCE, decode
 from sensetrail.core.events import (
     Accepted,
     Block,
@@ -103,11 +103,17 @@ def replay(logs: Iterable[Log], block_times: Mapping[int, int]) -> History:
     for log in logs:
         match decode_log(log):
             case ProfileAdded(number, rules):
+                if number in history.profiles:
+                    raise _impossible(f"profile {number} was added twice", log)
                 history.profiles[number] = rules
             case DeviceRegistered(device, profile, digest):
+                if device in history.devices:
+                    raise _impossible(f"device {device} was registered twice", log)
+                if profile not in history.profiles:
+                    raise _impossible(f"device {device} has profile {profile}, which was never added", log)
                 history.devices[device] = Device(profile, digest, DeviceState(profile))
             case DeviceRevoked(device, since):
-                known = _known(history, device, log)
+                known = _active(history, device, log)
                 known.state = replace(known.state, profile=0)
                 known.untrusted_since = since
             case Accepted() as event:
@@ -125,10 +131,10 @@ def block_times(blocks: Iterable[Block]) -> dict[int, int]:
 
 
 def _accept(history: History, event: Accepted, log: Log, block_time: int) -> None:
-    device = _known(history, event.device, log)
-    profile = history.profiles.get(device.profile)
-    if profile is None:
-        raise _impossible(f"device {event.device} has profile {device.profile}, which was never added", log)
+    device = _active(history, event.device, log)
+    profile = history.profiles[device.profile]
+    if device.state.sequence + event.batch.header.count > MAX_SEQUENCE:
+        raise _impossible(f"device {event.device} has more readings than sequence numbers", log)
     if event.batch.header.first_sequence != device.state.sequence and device.gap is None:
         device.gap = log
     measurements = decode(event.batch)
@@ -137,9 +143,11 @@ def _accept(history: History, event: Accepted, log: Log, block_time: int) -> Non
     history.entries.append(Entry(log, block_time, event, measurements, verdicts))
 
 
-def _known(history: History, device: Address, log: Log) -> Device:
+def _active(history: History, device: Address, log: Log) -> Device:
     if device not in history.devices:
         raise _impossible(f"device {device} was never registered", log)
+    if history.devices[device].untrusted_since is not None:
+        raise _impossible(f"device {device} was revoked before", log)
     return history.devices[device]
 
 

@@ -61,9 +61,9 @@ def verify_inclusion(leaf: bytes, proof: Sequence[bytes], root: bytes) -> None:
     """Verify that a leaf is under a root.
 
     Raises:
-        VerificationError: It is not.
+        VerificationError: It is not, or a part is not 32 bytes: two halves of other lengths would hash alike.
     """
-    node = leaf
+    node = leaf if all(len(part) == 32 for part in (leaf, *proof)) else b""
     for sibling in proof:
         node = _hash_pair(node, sibling)
     if node != root:

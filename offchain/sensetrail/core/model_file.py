@@ -9,8 +9,11 @@ order of its path, as path, dtype, shape and little-endian bytes.
 from __future__ import annotations
 
 import io
+import lzma
 import zipfile
+import zlib
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import h5py
@@ -22,6 +25,19 @@ from sensetrail.core.primitives import keccak256
 from sensetrail.errors import ManifestError
 
 WEIGHTS_ALGORITHM = "sensetrail-keras-v1:keccak256"
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    EOFError,
+    KeyError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    RuntimeError,
+)
+"""All that zipfile and h5py raise on damaged files."""
 MEMBER_LIMITS = {"config.json": 16 << 20, "model.weights.h5": 4 << 30}
 """The largest member sizes that are read, bytes: a model file may be a bomb."""
 NOT_ARCHITECTURE = frozenset({"compile_config", "build_config", "shared_object_id"})
@@ -66,9 +82,10 @@ def read_model_file(data: bytes) -> ModelFile:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             config = parse_json(_member(archive, "config.json"), "the model's config.json")
-            with h5py.File(io.BytesIO(_member(archive, "model.weights.h5")), "r") as weights:
-                arrays = _arrays(weights)
-    except (zipfile.BadZipFile, OSError, KeyError, ValueError, RuntimeError) as error:
+            weights = _member(archive, "model.weights.h5")
+            with h5py.File(io.BytesIO(weights), "r") as file:
+                arrays = _arrays(file, len(weights))
+    except _DAMAGE as error:
         raise ManifestError(f"not a .keras file: {error}", "restore the original model file") from error
     return ModelFile(_strip(config), dict(sorted(arrays.items())))
 
@@ -79,18 +96,24 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     return archive.read(name)
 
 
-def _arrays(weights: h5py.File) -> dict[str, NDArray[Any]]:
+def _arrays(file: h5py.File, size: int) -> dict[str, NDArray[Any]]:
+    """Read every weight; `size` is the file's, and bounds what its arrays can hold: Keras compresses nothing."""
     arrays: dict[str, NDArray[Any]] = {}
+    left = size
 
     # visititems follows neither soft nor external links, so nothing outside this file is read.
-    def visit(path: str, item: object) -> None:
+    def visit(path: str | bytes, item: object) -> None:
+        nonlocal left
+        if not isinstance(path, str):
+            raise ManifestError("a weight in the model file has no readable name", "restore the original model file")
         if not isinstance(item, h5py.Dataset) or path.startswith("optimizer/"):
             return
-        if item.external or item.is_virtual or item.dtype.kind not in "biuf":
+        left -= prod(item.shape or ()) * item.dtype.itemsize
+        if item.external or item.is_virtual or item.dtype.kind not in "biuf" or left < 0:
             raise ManifestError(f"{path} in the model file is not a plain array", "restore the original model file")
         arrays[path] = np.asarray(item[()])
 
-    weights.visititems(visit)
+    file.visititems(visit)
     if not arrays:
         raise ManifestError("the model file has no weights", "restore the original model file")
     return arrays

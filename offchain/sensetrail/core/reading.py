@@ -64,7 +64,7 @@ def quantise(value: float, limits: tuple[int, int], name: str) -> int:
     Raises:
         ReadingError: It is not a finite number, or outside what the format can hold.
     """
-    if not math.isfinite(value):
+    if not math.isfinite(value * HUNDREDTHS):
         raise ReadingError(f"{name} is {value}", "leave out failed reads, or repair the file")
     hundredths = round(value * HUNDREDTHS)
     if not limits[0] <= hundredths <= limits[1]:

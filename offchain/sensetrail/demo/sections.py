@@ -51,7 +51,7 @@ def room(name: str, sensors: Mapping[str, Measurements], simulated: bool) -> Sec
 
 def chain(attacks: Sequence[AttackCount], clean: CleanCount, history: History, outcomes: Sequence[Outcome]) -> Section:
     """Say how many of each attack the contract caught, and what it said of the rest."""
-    rows = [(str(c.attack), str(c.messages), str(c.readings), str(c.caught)) for c in attacks]
+    rows: list[tuple[str, ...]] = [(str(c.attack), str(c.messages), str(c.readings), str(c.caught)) for c in attacks]
     total = [sum(values) for values in zip(*((c.messages, c.readings, c.caught) for c in attacks), strict=True)]
     rows.append(("all attacks", *(str(value) for value in total)))
     lost = clean.readings - clean.legal

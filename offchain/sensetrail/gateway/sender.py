@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +47,7 @@ class Sent:
 
 def send_own(
     registry: SensorRegistry, outbox: Outbox, device: LocalAccount, before_sending: BeforeSending = lambda _: None
-) -> Iterator[Sent]:
+) -> Generator[Sent, None, None]:
     """Send a device's pending readings one by one, each by the device's own transaction.
 
     Args:
@@ -84,7 +84,7 @@ def send_batches(
     relayer: LocalAccount,
     size: int = DEFAULT_BATCH,
     before_sending: BeforeSending = lambda _: None,
-) -> Iterator[Sent]:
+) -> Generator[Sent, None, None]:
     """Send a device's pending readings as batches: the device signs, the relayer pays.
 
     Args:
@@ -119,7 +119,7 @@ def _send(
     size: int,
     transmit: Callable[[Pending, int, Callable[[bytes], None]], bytes],
     before_sending: BeforeSending,
-) -> Iterator[Sent]:
+) -> Generator[Sent, None, None]:
     who = address(device.address)
     _settle(registry, outbox, device)
     sequence = registry.state(who).sequence
