@@ -270,7 +270,7 @@ class Chain:
         except requests.exceptions.RequestException as error:
             raise NodeUnreachableError(f"{self.url} answers, but not as a node: {error}", "check --rpc") from error
         except (ContractCustomError, ContractLogicError) as error:
-            raise contract_error(error.data if isinstance(error.data, str) else "", str(error)) from error
+            raise contract_error(_revert_data(error.data), str(error.message)) from error
         except (BlockNotFound, TransactionNotFound, TimeExhausted):
             raise
         except Web3RPCError as error:
@@ -283,6 +283,13 @@ class Chain:
             raise ChainError(f"the node refused: {message}", "check the arguments, or use another node") from error
         except (Web3Exception, ValueError, KeyError) as error:
             raise ChainError(f"the node's answer makes no sense: {error}", "use another node") from error
+
+
+def _revert_data(data: object) -> str:
+    """Give a revert's data: nodes put it at the top (Anvil) or into an object (Ganache)."""
+    if isinstance(data, dict):
+        data = data.get("result") or data.get("data")
+    return data if isinstance(data, str) else ""
 
 
 def _log(entry: Any) -> Log:

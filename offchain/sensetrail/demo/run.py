@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -164,18 +165,18 @@ class Demo:
         held_out = rows.take(is_held_out)
         temperatures, truth = self._table_1_points(held_out)
         steps = _counted(self.on_progress, "validity experiment", 2 * len(SEEDS))
-        folder = self.workspace.root / "validity"
-        folder.mkdir()
-        result = run_validity(
-            rows.take(~is_held_out),
-            direct_rows((outcome.message for outcome in outcomes), held_out),
-            held_out,
-            temperatures,
-            DEFAULT_HUMIDITY,
-            SEEDS,
-            steps,
-            folder,
-        )
+        direct = direct_rows((outcome.message for outcome in outcomes), held_out)
+        with TemporaryDirectory() as folder:
+            result = run_validity(
+                rows.take(~is_held_out),
+                direct,
+                held_out,
+                temperatures,
+                DEFAULT_HUMIDITY,
+                SEEDS,
+                steps,
+                Path(folder),
+            )
         self._tell(sections.validity(result, truth, self.room.simulated))
 
     def _table_1_points(self, held_out: Rows) -> tuple[list[float], list[float]]:

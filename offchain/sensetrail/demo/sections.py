@@ -100,7 +100,7 @@ def validity(result: ValidityResult, truth: Sequence[float], simulated: bool) ->
                 f"{of_direct.mean() - truth[i]:+.2f}",
             )
         )
-    clean = "clean law" if simulated else "held out"
+    clean = "clean law" if simulated else "held-out mean"
     columns = ("degC", "paper, chain", clean, "chain model", "direct model", "direct off by")
     farthest = np.abs(result.chain.predictions.mean(axis=0) - np.asarray(truth)).max()
     errors = [

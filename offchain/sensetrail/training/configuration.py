@@ -133,11 +133,11 @@ DEFAULT_HUMIDITY = Configuration(
 
 DEFAULT_DEVICE = Configuration(
     task=DEVICE,
-    hidden_units=(64, 32),
+    hidden_units=(128, 128, 64),
     epochs=30,
-    batch_size=32,
-    learning_rate=0.01,
-    decay_steps=200,
+    batch_size=128,
+    learning_rate=0.005,
+    decay_steps=30,
     decay_rate=0.8,
     patience=0,
     validation_fraction=0.2,

@@ -1,0 +1,302 @@
+"""The audit passes on what is true, and fails with the right step on each thing that is not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from eth_abi.abi import decode, encode
+
+from conftest import Site, make_site
+from sensetrail.audit.steps import Audit, Finding, Retrain, Status
+from sensetrail.chain.client import Chain
+from sensetrail.chain.devnet import running_devnet
+from sensetrail.core.canonical import json_digest
+from sensetrail.core.dataset import DatasetRecord, Rows, Selection, describe, select
+from sensetrail.core.events import TOPICS, Log
+from sensetrail.core.history import replay
+from sensetrail.core.manifest import Manifest
+from sensetrail.core.primitives import Address, hex_word
+from sensetrail.core.transaction import Transaction
+from sensetrail.sensor.room import simulate
+from sensetrail.training.configuration import DEFAULT_HUMIDITY
+from sensetrail.training.make import make_model, retrain
+from sensetrail.workspace import read_model, write_manifest
+
+CONFIGURATION = replace(DEFAULT_HUMIDITY, epochs=4)
+STEPS = ["code", "events", "heads", "verdicts", "signatures", "dataset", "manifest", "weights", "retraining", "recall"]
+
+
+@dataclass
+class World:
+    """A site with readings of both kinds, an attack, and an anchored model in a folder."""
+
+    site: Site
+    folder: Path
+    rows: Rows
+    record: DatasetRecord
+
+    def audit(
+        self,
+        folder: Path | None = None,
+        *,
+        chain: Chain | None = None,
+        with_retraining: bool = False,
+        rows: Rows | None = None,
+    ) -> list[Finding]:
+        manifest, model_file = read_model(folder or self.folder)
+        again: Retrain | None = retrain if with_retraining else None
+        return list(Audit(chain or self.site.chain, self.site.deployment, manifest, model_file, again, rows).run())
+
+    def copy(self, target: Path) -> Path:
+        shutil.copytree(self.folder, target)
+        return target
+
+    def make(self, folder: Path, rows: Rows, record: DatasetRecord, seed: int) -> Manifest:
+        """Train and anchor another model."""
+        _, manifest = make_model(folder, rows, Selection(), record, CONFIGURATION.with_seed(seed))
+        self.site.models.anchor(self.site.admin, manifest)
+        return manifest
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with running_devnet(timestamp=1_767_225_600) as chain:
+        site = make_site(chain)
+        night = simulate(chain.latest_block().timestamp - 30 * 200, seed=3)["A"][:200]
+        site.submit(*site.batch(night[:120]))
+        site.submit(*site.batch(night[:120]))  # accepted and illegal: its times lie behind
+        batch, signature = site.batch(night[120:])
+        site.submit(batch, (signature[1], signature[0]))  # rejected
+        site.submit(batch, signature)
+        sequence = site.registry.state(site.device_address).sequence
+        site.post(sequence, site.now, int(night.temperature[-1]), int(night.humidity[-1]))
+        newest = chain.latest_block()
+        logs = chain.logs([site.registry.address], site.deployment.block_number, newest.number)
+        times = {log.block_number: block.timestamp for log in logs if (block := chain.block(log.block_number))}
+        rows = select(replay(logs, times), Selection())
+        made = World(
+            site,
+            tmp_path_factory.mktemp("model"),
+            rows,
+            describe(rows, Selection(), newest.number, newest.hash),
+        )
+        made.make(made.folder, rows, made.record, seed=0)
+        yield made
+
+
+def outcome(findings: list[Finding]) -> tuple[list[str], str | None]:
+    """Give the steps' names in order, and the one that failed; every step before it passed, none after it ran."""
+    failed = [finding for finding in findings if finding.status is Status.FAILED]
+    if not failed:
+        assert {finding.status for finding in findings} <= {Status.PASSED, Status.SKIPPED}
+        return [finding.name for finding in findings], None
+    assert len(failed) == 1
+    assert failed[0].detail
+    assert failed[0].to_do
+    for finding in findings[failed[0].number :]:
+        assert finding.status is Status.NOT_REACHED
+    for finding in findings[: failed[0].number - 1]:
+        assert finding.status in (Status.PASSED, Status.SKIPPED)
+    return [finding.name for finding in findings], failed[0].name
+
+
+def test_it_passes_on_what_is_true(world: World) -> None:
+    findings = world.audit(with_retraining=True, rows=world.rows)
+    assert outcome(findings) == (STEPS, None)
+    assert [finding.number for finding in findings] == list(range(1, 11))
+    assert findings[8].detail.endswith("bit for bit")
+
+
+def test_skipping_retraining_is_said(world: World) -> None:
+    findings = world.audit()
+    assert outcome(findings)[1] is None
+    assert findings[8].status is Status.SKIPPED
+    assert "not proven" in findings[8].detail
+
+
+def test_a_flipped_weight_fails_step_8(world: World, tmp_path: Path) -> None:
+    folder = world.copy(tmp_path / "model")
+    flip_a_weight(folder / "model.keras")
+    assert outcome(world.audit(folder))[1] == "weights"
+
+
+def test_an_edited_manifest_fails_step_7(world: World, tmp_path: Path) -> None:
+    folder = world.copy(tmp_path / "model")
+    manifest, _ = read_model(folder)
+    write_manifest(folder, replace(manifest, metrics={**manifest.metrics, "validation_mae": 0.0}))
+    assert outcome(world.audit(folder))[1] == "manifest"
+
+
+def test_a_changed_row_in_the_dataset_file_fails_step_6_and_is_named(world: World) -> None:
+    changed = world.rows.take(np.arange(len(world.rows)))
+    changed.humidity[17] += 1
+    findings = world.audit(rows=changed)
+    assert outcome(findings)[1] == "dataset"
+    assert "row 17 of the dataset file" in findings[5].detail
+
+
+def test_an_anchored_dataset_with_a_changed_row_fails_step_6(world: World, tmp_path: Path) -> None:
+    changed = world.rows.take(np.arange(len(world.rows)))
+    changed.humidity[17] += 1
+    record = describe(changed, Selection(), world.record.through_block, world.record.block_hash)
+    world.make(tmp_path / "model", changed, record, seed=1)
+    assert outcome(world.audit(tmp_path / "model"))[1] == "dataset"
+
+
+def test_an_anchored_dataset_with_a_dropped_reading_fails_step_6(world: World, tmp_path: Path) -> None:
+    kept = world.rows.take(np.arange(len(world.rows)) != 17)
+    record = describe(kept, Selection(), world.record.through_block, world.record.block_hash)
+    world.make(tmp_path / "model", kept, record, seed=2)
+    findings = world.audit(tmp_path / "model", rows=kept)
+    assert outcome(findings)[1] == "dataset"
+
+
+def test_a_model_trained_on_another_dataset_fails_step_9(world: World, tmp_path: Path) -> None:
+    half = world.rows.take(np.arange(len(world.rows)) % 2 == 0)
+    world.make(tmp_path / "model", half, world.record, seed=3)
+    assert outcome(world.audit(tmp_path / "model", with_retraining=True))[1] == "retraining"
+
+
+def test_a_manifest_that_claims_another_dataset_fails_step_7(world: World, tmp_path: Path) -> None:
+    folder = world.copy(tmp_path / "model")
+    selection = Selection(until=int(world.rows.measured_at[-1]))
+    rows = world.rows.take(world.rows.measured_at < int(world.rows.measured_at[-1]))
+    record = describe(rows, selection, world.record.through_block, world.record.block_hash)
+    world.site.models.register_dataset(world.site.admin, record)
+    manifest, _ = read_model(folder)
+    write_manifest(folder, replace(manifest, dataset=record, selection=selection))
+    assert outcome(world.audit(folder))[1] == "manifest"
+
+
+def test_other_code_at_an_address_fails_step_1(world: World) -> None:
+    chain = Lying(world.site.chain)
+    chain.code_suffix = b"\x00"
+    assert outcome(world.audit(chain=chain))[1] == "code"
+    deployment = replace(world.site.deployment, model_registry=world.site.deployment.sensor_registry)
+    manifest, model_file = read_model(world.folder)
+    assert outcome(list(Audit(world.site.chain, deployment, manifest, model_file, None).run()))[1] == "code"
+
+
+@pytest.mark.parametrize("dropped", [0, 1, 2, 3])
+def test_an_event_that_the_node_leaves_out_fails_step_3(world: World, dropped: int) -> None:
+    chain = Lying(world.site.chain)
+    chain.edit = lambda logs: [log for i, log in enumerate(logs) if i != accepted(logs)[dropped]]
+    findings = world.audit(chain=chain)
+    assert outcome(findings)[1] == "heads"
+
+
+def test_an_event_that_the_node_alters_fails_step_3(world: World) -> None:
+    chain = Lying(world.site.chain)
+    chain.edit = lambda logs: edited(
+        logs, accepted(logs)[0], lambda fields: (*fields[:3], flipped(fields[3]), fields[4])
+    )
+    assert outcome(world.audit(chain=chain))[1] == "heads"
+
+
+def test_verdicts_that_the_node_alters_fail_step_4(world: World) -> None:
+    chain = Lying(world.site.chain)
+    chain.edit = lambda logs: edited(logs, accepted(logs)[0], lambda fields: (*fields[:4], b"\x00\x05\x04"))
+    assert outcome(world.audit(chain=chain))[1] == "verdicts"
+
+
+def test_a_signature_that_the_node_alters_fails_step_5(world: World) -> None:
+    chain = Lying(world.site.chain)
+    chain.edit = lambda logs: edited(
+        logs, accepted(logs)[0], lambda fields: (fields[0], flipped(fields[1]), *fields[2:])
+    )
+    assert outcome(world.audit(chain=chain))[1] == "signatures"
+
+
+def test_a_transaction_that_is_not_the_device_s_fails_step_5(world: World) -> None:
+    chain = Lying(world.site.chain)
+    chain.transaction_of = world.site.chain.logs([world.site.registry.address], 0, 5)[0].transaction_hash
+    assert outcome(world.audit(chain=chain))[1] == "signatures"
+
+
+def test_a_log_in_a_block_that_is_not_there_fails_step_2(world: World) -> None:
+    chain = Lying(world.site.chain)
+    chain.edit = lambda logs: [replace(logs[0], block_hash=bytes(32)), *logs[1:]]
+    assert outcome(world.audit(chain=chain))[1] == "events"
+
+
+def test_a_recalled_model_fails_step_10_with_its_reason(world: World, tmp_path: Path) -> None:
+    manifest = world.make(tmp_path / "model", world.rows, world.record, seed=4)
+    assert outcome(world.audit(tmp_path / "model"))[1] is None
+    world.site.models.recall_model(world.site.admin, manifest.weights_digest, "sensor A was near the stove")
+    findings = world.audit(tmp_path / "model")
+    assert outcome(findings)[1] == "recall"
+    assert "near the stove" in findings[9].detail
+
+
+def test_a_model_that_was_never_anchored_fails_step_7(world: World, tmp_path: Path) -> None:
+    make_model(tmp_path / "model", world.rows, Selection(), world.record, CONFIGURATION.with_seed(5))
+    assert outcome(world.audit(tmp_path / "model"))[1] == "manifest"
+
+
+def test_the_manifest_on_disk_is_what_its_digest_is_of(world: World) -> None:
+    value = json.loads((world.folder / "manifest.json").read_text())
+    manifest, _ = read_model(world.folder)
+    assert json_digest(value) == manifest.digest == world.site.models.model(manifest.weights_digest).manifest_digest
+    assert value["dataset"]["root"] == hex_word(world.record.root)
+
+
+class Lying(Chain):
+    """A node that serves something else than the chain has."""
+
+    def __init__(self, honest: Chain) -> None:
+        super().__init__(honest.url)
+        self.code_suffix = b""
+        self.edit: Callable[[list[Log]], list[Log]] = lambda logs: logs
+        self.transaction_of: bytes | None = None
+
+    def code(self, contract: Address, block_number: int | str = "latest") -> bytes:
+        return super().code(contract, block_number) + self.code_suffix
+
+    def logs(self, addresses: Sequence[Address], from_block: int, to_block: int) -> list[Log]:
+        return self.edit(super().logs(addresses, from_block, to_block))
+
+    def transaction(self, transaction_hash: bytes) -> Transaction | None:
+        return super().transaction(self.transaction_of or transaction_hash)
+
+
+def accepted(logs: list[Log]) -> list[int]:
+    """Give the places of the batches and posts among logs."""
+    signatures = ("BatchAccepted", "ReadingPosted")
+    return [i for i, log in enumerate(logs) if TOPICS.get(log.topics[0], "").startswith(signatures)]
+
+
+def edited(logs: list[Log], place: int, change: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> list[Log]:
+    """Change the fields of a batch's log: header, r, vs, data, exceptions."""
+    types = ["uint256", "bytes32", "bytes32", "bytes", "bytes"]
+    changed = replace(logs[place], data=encode(types, change(decode(types, logs[place].data))))
+    return [*logs[:place], changed, *logs[place + 1 :]]
+
+
+def flipped(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
+def flip_a_weight(path: Path) -> None:
+    """Flip the lowest bit of one weight, and leave everything else as it was."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    weights = BytesIO(members["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        kernel = file["layers/dense/vars/0"]
+        values = kernel[()]
+        values.view(np.uint32)[0, 0] ^= 1
+        kernel[...] = values
+    members["model.weights.h5"] = weights.getvalue()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
