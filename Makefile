@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 unexport PYTHONPATH VIRTUAL_ENV
+export PYTHON
 OUT ?= sensetrail-demo
 WORKERS ?= 2
 
@@ -19,7 +20,7 @@ demo: setup ## Run the paper's two experiments on a real local chain and audit t
 
 test: setup ## Run every test: Solidity's by Hardhat, then Python's
 	hardhat test solidity
-	pytest -n $(WORKERS)
+	pytest -n $(WORKERS) --dist loadfile
 
 check: setup ## Lint, types, import layers, formatting, and that the committed artifacts are the sources'
 	ruff check .

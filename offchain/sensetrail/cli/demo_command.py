@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress
 
-from sensetrail.cli.output import note, print_section, progress_bar, say
+from sensetrail.cli.output import note, print_json, print_section, progress_bar, say
+from sensetrail.cli.session import Json
 from sensetrail.errors import WorkspaceError
 from sensetrail.workspace import Workspace
 
@@ -33,6 +34,7 @@ def demo(
         int | None, typer.Option(min=1, max=65535, help="The chain's port (default: any free one).")
     ] = None,
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Leave out rows that hold no reading.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Run the paper's two experiments on a local chain, anchor and audit the models, and write a report page.
 
@@ -45,10 +47,12 @@ def demo(
     room = _room(readings, skip_invalid)
     workspace = _fresh(out)
     with running_devnet(port, room.start - SETUP_TIME) as chain:
-        with progress_bar() as progress:
-            bars = _Bars(progress)
-            page = Demo(chain, room, workspace, SEED, print_section, bars.update).run()
-        say(f"\nreport: {page}")
+        with progress_bar(quiet=as_json) as progress:
+            demonstration = Demo(chain, room, workspace, SEED, on_progress=_Bars(progress).update)
+            if not as_json:
+                demonstration.on_section = print_section
+            page = demonstration.run()
+        print_json(demonstration.results) if as_json else say(f"\nreport: {page}")
         if keep_running:
             note(f"try: sensetrail predict humidity --temperature 28.3 --workspace {out} --rpc {chain.url}")
             note("Ctrl-C ends the chain")

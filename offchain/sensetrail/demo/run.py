@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -78,6 +80,7 @@ class Demo:
         on_section: Told each part of the report as soon as it is there.
         on_progress: Told of what takes time: description, done, total.
         models: Name to manifest of what was anchored.
+        results: The report's figures for programs, as JSON.
     """
 
     chain: Chain
@@ -88,21 +91,26 @@ class Demo:
     on_progress: Progress = lambda *_: None
     sections: list[Section] = field(default_factory=list)
     models: dict[str, Manifest] = field(default_factory=dict)
+    results: dict[str, Any] = field(default_factory=dict)
 
     def run(self) -> Path:
         """Run everything.
 
         Returns:
-            The report page's path.
+            The report page's path; `report.json` lies beside it.
 
         Raises:
             AuditError: An audit step failed; the report is written all the same.
         """
+        self.results["room"] = {"name": self.room.name, "simulated": self.room.simulated}
         self._tell(sections.room(self.room.name, self.room.sensors, self.room.simulated))
         deployment = self._deploy()
         outcomes = self._send(deployment)
         history, dataset = self._index(deployment, outcomes)
-        self._tell(sections.chain(count_attacks(outcomes), count_clean(outcomes), history, outcomes))
+        attacks, clean = count_attacks(outcomes), count_clean(outcomes)
+        self.results["attacks"] = [asdict(count) for count in attacks]
+        self.results["clean"] = asdict(clean)
+        self._tell(sections.chain(attacks, clean, history, outcomes))
         self._tell(sections.dataset(dataset))
         self._validity(dataset.rows, outcomes)
         self._traceability(dataset)
@@ -110,6 +118,7 @@ class Demo:
         failed = self._audit(deployment, dataset)
         page = self.workspace.root / "report.html"
         page.write_text(render_page("Sensetrail demo", sections.LEAD, self.sections), encoding="utf-8")
+        (self.workspace.root / "report.json").write_text(json.dumps(self.results, indent=2) + "\n")
         if failed:
             raise AuditError(f"audit step {failed[0].number} ({failed[0].name}) failed", f"see {page}")
         return page
@@ -177,6 +186,18 @@ class Demo:
                 steps,
                 Path(folder),
             )
+        self.results["validity"] = {
+            "temperatures": temperatures,
+            "truth": truth,
+            **{
+                name: {
+                    "predictions": source.predictions.tolist(),
+                    "mae": source.mae.tolist(),
+                    "rmse": source.rmse.tolist(),
+                }
+                for name, source in (("chain", result.chain), ("direct", result.direct))
+            },
+        }
         self._tell(sections.validity(result, truth, self.room.simulated))
 
     def _table_1_points(self, held_out: Rows) -> tuple[list[float], list[float]]:
@@ -197,6 +218,12 @@ class Demo:
 
         steps = _counted(self.on_progress, "traceability experiment", 3)
         result = run_traceability(dataset.rows, DEFAULT_DEVICE, steps)
+        self.results["traceability"] = {
+            "shuffled": result.accuracy,
+            "chronological": result.chronological_accuracy,
+            "paper": PAPER_ACCURACY,
+            "history": result.shuffled.history,
+        }
         section = sections.traceability(result, PAPER_ACCURACY)
         self._tell(section)
         if section.figure is not None:
@@ -217,6 +244,7 @@ class Demo:
             for manifest in self.models.values()
             for receipt in registry.anchor(devnet_account(ADMIN), manifest)
         )
+        self.results["models"] = {name: manifest.to_json() for name, manifest in self.models.items()}
         self._tell(sections.anchoring(dataset.record, self.models, gas))
 
     def _audit(self, deployment: Deployment, dataset: Dataset) -> list[Finding]:
@@ -229,6 +257,9 @@ class Demo:
             for finding in Audit(self.chain, deployment, manifest, model_file, retrain, dataset.rows).run():
                 findings.append(finding)
                 self.on_progress(f"audit of model {name}", finding.number, 10)
+            self.results.setdefault("audits", {})[name] = [
+                dict(zip(("step", "name", "result", "detail"), finding.row(), strict=True)) for finding in findings
+            ]
             self._tell(sections.audit(name, findings))
             failed += [finding for finding in findings if finding.status is Status.FAILED]
         return failed

@@ -1,0 +1,56 @@
+"""What the documents say is so: the map, the commands, the rules."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from sensetrail.cli.main import app
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_map_names_every_folder_and_no_other() -> None:
+    mapped = set(re.findall(r"^\| `([^`]+)/` \|", README.split("<!-- map -->")[1], re.MULTILINE))
+    package = ROOT / "offchain" / "sensetrail"
+    stages = {f"offchain/sensetrail/{path.parent.name}" for path in package.glob("*/__init__.py")}
+    assert mapped == {"contracts", "scripts", "tests", "docs"} | stages
+
+
+def test_the_test_folders_named_are_those_there_are() -> None:
+    named = re.search(r"\| `tests/` \| `([^`]+)` \|", README)
+    assert named is not None
+    folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name[0] not in "_."}
+    assert {name.rstrip("/") for name in named[1].split()} == folders
+
+
+COMMANDS = re.findall(r"^    (?:\.venv/bin/)?sensetrail (.*?)(?:\s+#.*)?$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_in_the_readme_parses(line: str) -> None:
+    command = typer.main.get_command(app)
+    arguments = shlex.split(line)
+    while hasattr(command, "commands"):
+        command = command.commands[arguments.pop(0)]
+    command.make_context("sensetrail", arguments)
+
+
+def test_every_link_leads_somewhere() -> None:
+    for document in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), (document, target)
+
+
+def test_the_audit_s_steps_are_the_documented_ones() -> None:
+    from sensetrail.audit import steps
+
+    documented = re.findall(r"^\| (\d+) \| (\w+) \|", (ROOT / "docs/design.md").read_text(), re.MULTILINE)
+    named = re.findall(r"^    (\d+) +(\w+)  ", steps.__doc__ or "", re.MULTILINE)
+    assert documented[-10:] == named
+    assert [int(number) for number, _ in named] == list(range(1, 11))
