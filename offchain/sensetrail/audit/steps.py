@@ -277,7 +277,7 @@ class Audit:
 
     def _read_block_times(self) -> dict[int, int]:
         times = {}
-        for number, block_hash in {log.block_number: log.block_hash for log in self.logs}.items():
+        for number, block_hash in sorted({(log.block_number, log.block_hash) for log in self.logs}):
             block = self.chain.block(number)
             if block is None or block.hash != block_hash:
                 raise _failed(f"the logs of block {number} and its header disagree", "read from another node")

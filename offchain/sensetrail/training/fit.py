@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sensetrail.core.reading import HUNDREDTHS
 from sensetrail.errors import InputError, ManifestError
 from sensetrail.training.backend import keras, tf
 from sensetrail.training.configuration import CHRONOLOGICAL, DEVICE, Configuration
@@ -27,7 +28,8 @@ from sensetrail.training.network import build_device_network, build_humidity_net
 if TYPE_CHECKING:
     from sensetrail.core.dataset import Rows
 
-HUNDREDTHS = 100.0
+FORWARD_BATCH_SIZE = 8192
+"""Rows a forward pass, for memory's sake."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,19 +69,15 @@ def train(rows: Rows, configuration: Configuration) -> Trained:
     keras.utils.set_random_seed(configuration.seed)  # F2
     generator = np.random.default_rng(configuration.seed)  # F3
     training, validation = split(rows.measured_at, configuration, generator)
-    batches = _order(len(training), configuration, generator)
-    steps = len(batches) // configuration.epochs
-    temperature = _column(rows.temperature)
-    humidity = _column(rows.humidity)
+    order = _order(len(training), configuration, generator)
+    steps = len(order) // configuration.epochs
+    features, targets, labels = _problem(rows, configuration)
     if configuration.task == DEVICE:
-        labels, targets = _labels(rows.device)
-        features = np.hstack([temperature, humidity])
         model = build_device_network(configuration, steps, len(labels))
     else:
-        labels, features, targets = (), temperature, humidity
         model = build_humidity_network(configuration, steps, features[training], targets[training])
     parts = (features[training], targets[training]), (features[validation], targets[validation])
-    history = _fit(model, *parts, batches, configuration)
+    history = _fit(model, *parts, order, configuration)
     metrics = _metrics(model, *parts[1], configuration)
     counts = {"epochs": len(history["loss"]), "training_rows": len(training), "validation_rows": len(validation)}
     return Trained(model, history, metrics | {name: float(count) for name, count in counts.items()}, labels)
@@ -184,31 +182,37 @@ def predict_device(
 
 
 def _outputs(model: Any, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Run a model forward, by direct call: `model.predict` would first trace a graph for half a second."""
-    return np.asarray(model(tf.constant(features), training=False), dtype=np.float64)
+    """Run a model forward, by direct calls: `model.predict` would first trace a graph for half a second."""
+    parts = range(0, len(features), FORWARD_BATCH_SIZE) or [0]
+    outputs = [model(tf.constant(features[at : at + FORWARD_BATCH_SIZE]), training=False).numpy() for at in parts]
+    return np.concatenate(outputs).astype(np.float64)
 
 
-def _column(hundredths: NDArray[np.int64]) -> NDArray[np.float32]:
-    """From 0.01 degC or %RH, `(n,)`, to degC or %RH, `(n, 1)`."""
-    return (hundredths / HUNDREDTHS).astype(np.float32).reshape(-1, 1)
-
-
-def _labels(device: NDArray[np.str_]) -> tuple[tuple[str, ...], NDArray[np.int32]]:
-    """Number the devices by their sorted addresses (F4).
+def _problem(rows: Rows, configuration: Configuration) -> tuple[NDArray[np.float32], NDArray[Any], tuple[str, ...]]:
+    """State a task's problem: what goes in, and what should come out.
 
     Args:
-        device: Each row's address, shape `(n,)`.
+        rows: `n` of them.
+        configuration: Says the task.
 
     Returns:
-        The sorted addresses, and each row's number among them, shape `(n, 1)`.
+        `HUMIDITY`: temperature, degC, `(n, 1)`; humidity, %RH, `(n, 1)`; no labels.
+        `DEVICE`: temperature and humidity, `(n, 2)`; each row's device by its number, int32, `(n, 1)`; the device
+        addresses, sorted (F4).
 
     Raises:
         InputError: There are not two devices to tell apart.
     """
-    addresses, numbers = np.unique(device, return_inverse=True)
+    temperature, humidity = (
+        (column / HUNDREDTHS).astype(np.float32).reshape(-1, 1) for column in (rows.temperature, rows.humidity)
+    )
+    if configuration.task != DEVICE:
+        return temperature, humidity, ()
+    addresses, numbers = np.unique(rows.device, return_inverse=True)
     if len(addresses) < 2:
         raise InputError("telling devices apart needs rows of at least two", "add another device's readings")
-    return tuple(str(address) for address in addresses), numbers.astype(np.int32).reshape(-1, 1)
+    labels = tuple(str(address) for address in addresses)
+    return np.hstack([temperature, humidity]), numbers.astype(np.int32).reshape(-1, 1), labels
 
 
 def _order(count: int, configuration: Configuration, generator: np.random.Generator) -> NDArray[np.int32]:
@@ -260,17 +264,18 @@ def _fit(
         The history: each measure by epoch.
     """
     features, targets = (tf.constant(part) for part in training)
-    batches = tf.data.Dataset.from_tensor_slices(order).map(
-        lambda index: (tf.gather(features, index), tf.gather(targets, index))
-    )
+
+    def batch(index: Any) -> tuple[Any, Any]:
+        return tf.gather(features, index), tf.gather(targets, index)
+
+    # There is nothing to convert, and AutoGraph warns where it finds no source text.
+    batches = tf.data.Dataset.from_tensor_slices(order).map(tf.autograph.experimental.do_not_convert(batch))
     stop_early = keras.callbacks.EarlyStopping(patience=configuration.patience, restore_best_weights=True)
     history = model.fit(
         batches,
         epochs=configuration.epochs,
         steps_per_epoch=len(order) // configuration.epochs,
-        # All of it is one batch. Keras evaluates as many as an epoch has steps, all alike: their mean is its value.
-        validation_data=tf.data.Dataset.from_tensors(validation).repeat(),
-        validation_steps=1,
+        validation_data=tf.data.Dataset.from_tensor_slices(validation).batch(FORWARD_BATCH_SIZE),
         callbacks=[stop_early] if configuration.patience else [],
         shuffle=False,  # the order is ours (F3)
         verbose=0,

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from sensetrail.core.reading import HUNDREDTHS
 from sensetrail.errors import InputError
 from sensetrail.training.configuration import Configuration
-from sensetrail.training.fit import HUNDREDTHS, Trained, load, predict_humidity, save, train
+from sensetrail.training.fit import Trained, load, predict_humidity, save, train
 
 if TYPE_CHECKING:
     from sensetrail.core.dataset import Rows
