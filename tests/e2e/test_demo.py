@@ -85,7 +85,8 @@ def test_the_direct_model_is_off_by_5_and_more_where_the_attackers_lied(demo: Ru
 
 def test_the_accuracy_is_the_paper_s_and_the_chronological_one_stands_beside_it(demo: Run) -> None:
     traceability = demo.results["traceability"]
-    assert abs(traceability["shuffled"] - 0.924) <= 0.02
+    assert len(traceability["shuffled"]) >= 5
+    assert abs(mean(traceability["shuffled"]) - 0.924) <= 0.02
     assert 0 <= traceability["chronological"] <= 1
     assert "chronological" in demo.output
     history = traceability["history"]

@@ -216,10 +216,10 @@ class Demo:
         from sensetrail.training.make import write_model
         from sensetrail.training.traceability import run_traceability
 
-        steps = _counted(self.on_progress, "traceability experiment", 3)
-        result = run_traceability(dataset.rows, DEFAULT_DEVICE, steps)
+        steps = _counted(self.on_progress, "traceability experiment", len(SEEDS) + 2)
+        result = run_traceability(dataset.rows, DEFAULT_DEVICE, steps, SEEDS[1:])
         self.results["traceability"] = {
-            "shuffled": result.accuracy,
+            "shuffled": result.accuracies.tolist(),
             "chronological": result.chronological_accuracy,
             "paper": PAPER_ACCURACY,
             "history": result.shuffled.history,

@@ -69,7 +69,7 @@ def train(rows: Rows, configuration: Configuration) -> Trained:
     keras.utils.set_random_seed(configuration.seed)  # F2
     generator = np.random.default_rng(configuration.seed)  # F3
     training, validation = split(rows.measured_at, configuration, generator)
-    order = _order(len(training), configuration, generator)
+    order = batch_order(len(training), configuration, generator)
     steps = len(order) // configuration.epochs
     features, targets, labels = _problem(rows, configuration)
     if configuration.task == DEVICE:
@@ -113,6 +113,33 @@ def split(
             f"{count} rows are too few for a {configuration.split} split", "collect more readings, then train again"
         )
     return training, validation
+
+
+def batch_order(count: int, configuration: Configuration, generator: np.random.Generator) -> NDArray[np.int32]:
+    """Draw the order in which all epochs take the training rows (F3).
+
+    Each batch is a systematic sample: one row, at random, out of each stretch of neighbours in canonical order, so it
+    holds every device and every hour in proportion. Batch normalization learns from a batch's mean and variance; of
+    plainly shuffled batches they scatter by more than two good sensors differ.
+
+    The rows beyond an epoch's last full batch sit it out; they are others each time.
+
+    Args:
+        count: Of the training rows.
+        configuration: Epochs and batch size.
+        generator: Gives each epoch's order.
+
+    Returns:
+        Each step's rows, shape `(epochs * steps of an epoch, rows of a batch)`.
+    """
+    batch_size = min(configuration.batch_size, count)
+    steps = count // batch_size
+    epochs = []
+    for _ in range(configuration.epochs):
+        taken = np.sort(generator.permutation(count)[: steps * batch_size])
+        stretches = taken.reshape(batch_size, steps)
+        epochs.append(generator.permuted(stretches, axis=1).T)
+    return np.concatenate(epochs).astype(np.int32)
 
 
 def save(model: Any, path: Path) -> None:
@@ -213,33 +240,6 @@ def _problem(rows: Rows, configuration: Configuration) -> tuple[NDArray[np.float
         raise InputError("telling devices apart needs rows of at least two", "add another device's readings")
     labels = tuple(str(address) for address in addresses)
     return np.hstack([temperature, humidity]), numbers.astype(np.int32).reshape(-1, 1), labels
-
-
-def _order(count: int, configuration: Configuration, generator: np.random.Generator) -> NDArray[np.int32]:
-    """Draw the order in which all epochs take the training rows (F3).
-
-    Each batch is a systematic sample: one row, at random, out of each stretch of neighbours in canonical order, so it
-    holds every device and every hour in proportion. Batch normalization learns from a batch's mean and variance; of
-    plainly shuffled batches they scatter by more than two good sensors differ.
-
-    The rows beyond an epoch's last full batch sit it out; they are others each time.
-
-    Args:
-        count: Of the training rows.
-        configuration: Epochs and batch size.
-        generator: Gives each epoch's order.
-
-    Returns:
-        Each step's rows, shape `(epochs * steps of an epoch, rows of a batch)`.
-    """
-    batch_size = min(configuration.batch_size, count)
-    steps = count // batch_size
-    epochs = []
-    for _ in range(configuration.epochs):
-        taken = np.sort(generator.permutation(count)[: steps * batch_size])
-        stretches = taken.reshape(batch_size, steps)
-        epochs.append(generator.permuted(stretches, axis=1).T)
-    return np.concatenate(epochs).astype(np.int32)
 
 
 def _fit(
