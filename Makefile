@@ -40,9 +40,7 @@ lock: setup ## Resolve the newest versions again and write the lock files
 		--custom-compile-command "make lock" --extra train --group dev -o requirements.lock pyproject.toml
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 		--custom-compile-command "make lock" --group pyproject.toml:node -o requirements-node.lock
-	# In a folder of its own: beside node_modules npm would leave other platforms' packages out of the lock.
-	folder=$$(mktemp -d) && cp package.json .npmrc $$folder && (cd $$folder && npm install --package-lock-only) \
-		&& cp $$folder/package-lock.json . && rm -r $$folder
+	npm install --package-lock-only
 
 artifacts: setup ## Compile the contracts into what the package ships
 	python scripts/compile.py
