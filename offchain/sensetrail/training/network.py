@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from sensetrail.training.backend import keras
 from sensetrail.training.configuration import Configuration
 
-BATCH_NORMALIZATION_MOMENTUM = 0.9
-"""Of the moving statistics, which validation and prediction use. An epoch has some ten steps: Keras' 0.99 would still
-hold nine tenths of its starting values after the first and a twentieth after the last; 0.9 forgets them in two."""
+BATCH_NORMALIZATION_MOMENTUM = 0.5
+"""Of the moving statistics, which validation and prediction use. An epoch has some ten steps, and each batch is a
+systematic sample, so its statistics hardly scatter: Keras' 0.99, made for thousands of steps, would still hold nine
+tenths of its starting values after the first epoch, and validation would be chance; 0.5 has forgotten them."""
 
 
 def build_humidity_network(
