@@ -22,8 +22,15 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
 from conftest import START, Site
+from sensetrail.chain.client import Chain
+from sensetrail.chain.model_registry import ModelRegistry
 from sensetrail.cli.main import run as entry_point
-from sensetrail.workspace import Workspace
+from sensetrail.core.dataset import Rows, Selection, describe, select
+from sensetrail.core.history import replay
+from sensetrail.core.manifest import Manifest
+from sensetrail.core.model_file import read_model_file
+from sensetrail.workspace import Workspace, write_manifest
+from unit.test_model_file import keras_file
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = (str(Path(sys.executable).parent / "sensetrail"),)
@@ -115,7 +122,7 @@ def finish(process: subprocess.Popen[str], timeout: float = TIMEOUT) -> Result:
     except subprocess.TimeoutExpired:
         process.kill()
         out, err = process.communicate()
-        raise AssertionError(f"{process.args} did not end in {timeout} s; said {out!r}, {err!r}") from None
+        raise AssertionError(f"{process.args!r} did not end in {timeout} s; said {out!r}, {err!r}") from None
     return Result(process.returncode, out, err)
 
 
@@ -182,6 +189,30 @@ def write_keystore(path: Path, key: LocalAccount, password: str = PASSWORD) -> P
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(Account.encrypt(key.key, password, kdf="pbkdf2", iterations=1)))
     return path
+
+
+def anchor_without_training(site: Site, folder: Path) -> tuple[Manifest, Rows]:
+    """Write and anchor a model that nobody trained, of all that the chain holds; give its manifest and rows."""
+    chain = Chain(site.chain.url)  # the site's own connection may be behind with its accounts' nonces
+    newest = chain.latest_block()
+    logs = chain.logs([site.registry.address], site.deployment.block_number, newest.number)
+    times = {log.block_number: block.timestamp for log in logs if (block := chain.block(log.block_number))}
+    rows = select(replay(logs, times), Selection())
+    folder.mkdir(parents=True)
+    (folder / "model.keras").write_bytes(keras_file())
+    manifest = Manifest(
+        weights_digest=read_model_file(keras_file()).digest,
+        task="humidity-from-temperature",
+        dataset=describe(rows, Selection(), newest.number, newest.hash),
+        selection=Selection(),
+        configuration={"seed": 0},
+        labels=(),
+        environment={},
+        metrics={"validation_mae": 0.5},
+    )
+    write_manifest(folder, manifest)
+    ModelRegistry(chain, site.deployment.model_registry).anchor(site.admin, manifest)
+    return manifest, rows
 
 
 def readings_csv(path: Path, devices: list[str], count: int, start: int = INDOOR_START, every: int = 30) -> Path:

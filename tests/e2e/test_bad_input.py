@@ -1,4 +1,4 @@
-"""Bad input gets one line of what is wrong, one of what to do, and an exit code; nothing is sent and nothing changed."""
+"""Bad input gets one line of what is wrong, one of what to do, and an exit code; nothing is sent or changed."""
 
 from __future__ import annotations
 
@@ -16,17 +16,23 @@ import pyarrow.parquet
 import pytest
 from eth_account.signers.local import LocalAccount
 
-from command import INDOOR_START, Terminal, finish, readings_csv, refusal, terminal_at, write_keystore
+from command import (
+    INDOOR_START,
+    Terminal,
+    anchor_without_training,
+    finish,
+    readings_csv,
+    refusal,
+    terminal_at,
+    write_keystore,
+)
 from conftest import Site, make_site, throw_away_key
 from sensetrail.chain.client import Chain
 from sensetrail.chain.devnet import running_devnet
-from sensetrail.core.dataset import Selection, describe, select
-from sensetrail.core.history import replay
+from sensetrail.core.dataset import Selection
 from sensetrail.core.manifest import Manifest
-from sensetrail.core.model_file import read_model_file
 from sensetrail.core.primitives import address
 from sensetrail.dataset.folder import Dataset, write_dataset
-from sensetrail.workspace import write_manifest
 from unit.test_model_file import BIAS, keras_file
 
 HEADER = "device,time,temperature,humidity"
@@ -295,27 +301,9 @@ class Anchored:
 def anchored(guard: Guard) -> Anchored:
     site, workspace = guard.site, guard.terminal.workspace
     site.submit(*site.batch(site.measurements(5)))
-    newest = site.chain.latest_block()
-    logs = site.chain.logs([site.registry.address], site.deployment.block_number, newest.number)
-    times = {log.block_number: block.timestamp for log in logs if (block := site.chain.block(log.block_number))}
-    rows = select(replay(logs, times), Selection())
-    record = describe(rows, Selection(), newest.number, newest.hash)
-    write_dataset(workspace.dataset("night"), Dataset(rows, Selection(), record))
     folder = workspace.model("model")
-    folder.mkdir(parents=True)
-    (folder / "model.keras").write_bytes(keras_file())
-    manifest = Manifest(
-        weights_digest=read_model_file(keras_file()).digest,
-        task="humidity-from-temperature",
-        dataset=record,
-        selection=Selection(),
-        configuration={"seed": 0},
-        labels=(),
-        environment={},
-        metrics={"validation_mae": 0.5},
-    )
-    write_manifest(folder, manifest)
-    site.models.anchor(site.admin, manifest)
+    manifest, rows = anchor_without_training(site, folder)
+    write_dataset(workspace.dataset("night"), Dataset(rows, Selection(), manifest.dataset))
     return Anchored(guard, folder, manifest)
 
 

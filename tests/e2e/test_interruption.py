@@ -18,7 +18,7 @@ from sensetrail.core.primitives import Address
 from sensetrail.errors import NodeUnreachableError
 from sensetrail.sensor.keystore import key_address
 
-READINGS = 400
+READINGS = 150
 OWN, BATCHES = ("--own",), ("--batch", "1")
 
 
@@ -85,7 +85,7 @@ def test_kill(site: Site, terminal: Terminal, ways: tuple[str, ...]) -> None:
 
 def test_many_interruptions(site: Site, terminal: Terminal) -> None:
     """Interrupted again and again, in both ways and by both signals, it gets there."""
-    for after, how, ways in ((3, signal.SIGINT, OWN), (60, signal.SIGKILL, BATCHES), (130, signal.SIGINT, BATCHES)):
+    for after, how, ways in ((3, signal.SIGINT, OWN), (40, signal.SIGKILL, BATCHES), (90, signal.SIGINT, BATCHES)):
         finish(interrupt(site, terminal, after, how, *ways))
     rest_is_sent(site, terminal)
 

@@ -10,15 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from command import Terminal, readings_csv, terminal_at
-from conftest import Site, make_site
+from command import Terminal, anchor_without_training, readings_csv, terminal_at
+from conftest import make_site
 from sensetrail.chain.client import Chain
-from sensetrail.core.dataset import Selection, describe, select
-from sensetrail.core.history import replay
-from sensetrail.core.manifest import Manifest
-from sensetrail.core.model_file import read_model_file
-from sensetrail.workspace import write_manifest
-from unit.test_model_file import keras_file
 
 BARE = """
 import sys
@@ -43,27 +37,6 @@ def bare(fresh_devnet: Chain, tmp_path: Path) -> Terminal:
     terminal.done("post", "a.csv", "--devnet-clock")
     anchor_without_training(site, terminal.workspace.model("model"))
     return replace(terminal, command=(sys.executable, "-c", BARE), in_process=False)
-
-
-def anchor_without_training(site: Site, folder: Path) -> None:
-    newest = site.chain.latest_block()
-    logs = site.chain.logs([site.registry.address], site.deployment.block_number, newest.number)
-    times = {log.block_number: block.timestamp for log in logs if (block := site.chain.block(log.block_number))}
-    rows = select(replay(logs, times), Selection())
-    folder.mkdir(parents=True)
-    (folder / "model.keras").write_bytes(keras_file())
-    manifest = Manifest(
-        weights_digest=read_model_file(keras_file()).digest,
-        task="humidity-from-temperature",
-        dataset=describe(rows, Selection(), newest.number, newest.hash),
-        selection=Selection(),
-        configuration={},
-        labels=(),
-        environment={},
-        metrics={},
-    )
-    write_manifest(folder, manifest)
-    site.models.anchor(site.admin, manifest)
 
 
 def test_indexing_and_auditing_need_no_tensorflow(bare: Terminal) -> None:
