@@ -14,11 +14,14 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sensetrail.chain.deployment import Deployment
 from sensetrail.core.manifest import Manifest, parse_manifest
 from sensetrail.core.model_file import ModelFile, read_model_file
 from sensetrail.errors import InputError, ManifestError, WorkspaceError
+
+if TYPE_CHECKING:
+    from sensetrail.chain.deployment import Deployment
 
 MANIFEST_LIMIT = 1 << 20
 """Bytes: a longer manifest is none of ours."""
@@ -79,6 +82,9 @@ class Workspace:
             raise WorkspaceError(
                 f"no deployment in {self.root}", "deploy first (`sensetrail deploy`), or name the --workspace"
             )
+        # Not before it is needed: web3 takes a second to load, and most errors come sooner.
+        from sensetrail.chain.deployment import Deployment
+
         return Deployment.parse((self.root / "deployment.json").read_bytes())
 
     def _folder(self, kind: str, name: str) -> Path:

@@ -105,6 +105,14 @@ class Chain:
             raise ChainError("the node has no blocks", "use another node")
         return block
 
+    def clock(self) -> int:
+        """Give the chain's time, Unix seconds: that of the block being built where the node has one."""
+        try:
+            pending = self._ask(lambda: self._web3.eth.get_block("pending"))
+        except (BlockNotFound, ChainError):
+            return self.latest_block().timestamp
+        return max(int(pending["timestamp"]), self.latest_block().timestamp)
+
     def genesis_hash(self) -> bytes:
         """Give the hash of block 0, 32 bytes: what tells one local chain from another."""
         block = self.block(0)
@@ -196,7 +204,7 @@ class Chain:
         draft: dict[str, Any] = {"from": sender, "data": data, "value": value, "chainId": self.chain_id}
         if to is not None:
             draft["to"] = to
-        gas = self._ask(lambda: self._web3.eth.estimate_gas(cast(Any, draft)))
+        gas = self._ask(lambda: self._web3.eth.estimate_gas(cast(Any, draft)), sender)
         base_fee = self._ask(lambda: self._web3.eth.get_block("latest")).get("baseFeePerGas", 0)
         if sender not in self._nonces:
             self._nonces[sender] = self._ask(lambda: self._web3.eth.get_transaction_count(cast(Any, sender), "pending"))
@@ -214,7 +222,7 @@ class Chain:
         if on_signed is not None:
             on_signed(bytes(signed.hash))
         try:
-            self._ask(lambda: self._web3.eth.send_raw_transaction(signed.raw_transaction))
+            self._ask(lambda: self._web3.eth.send_raw_transaction(signed.raw_transaction), sender)
         except (ChainError, KeyboardInterrupt):
             # Whether the node took it is not known: ask for the nonce again next time.
             del self._nonces[sender]
@@ -259,8 +267,8 @@ class Chain:
         """Set a devnet's next block's time, Unix seconds; it must not fall back."""
         self.request("evm_setNextBlockTimestamp", timestamp)
 
-    def _ask(self, question: Callable[[], T]) -> T:
-        """Ask the node, and put its failures into this package's errors."""
+    def _ask(self, question: Callable[[], T], sender: Address | None = None) -> T:
+        """Ask the node, and put its failures into this package's errors; `sender` pays, if anyone does."""
         try:
             return question()
         except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
@@ -274,15 +282,25 @@ class Chain:
         except (BlockNotFound, TransactionNotFound, TimeExhausted):
             raise
         except Web3RPCError as error:
-            message = str(error.message)
+            message = _message(error)
             if "nsufficient funds" in message or "enough funds" in message:
                 raise UnfundedAccountError(
-                    "the account cannot pay for its transaction",
-                    "fund it: sensetrail device fund NAME, or send it ether",
+                    f"{sender or 'the account'} cannot pay for its transaction",
+                    "send it ether (on a devnet, a device: sensetrail device fund NAME)",
+                ) from error
+            if "nonce" in message:
+                raise ChainError(
+                    f"the node refused: {message}", "another command uses this account: run this one again after it"
                 ) from error
             raise ChainError(f"the node refused: {message}", "check the arguments, or use another node") from error
         except (Web3Exception, ValueError, KeyError) as error:
             raise ChainError(f"the node's answer makes no sense: {error}", "use another node") from error
+
+
+def _message(error: Web3RPCError) -> str:
+    """Give what the node said, without the JSON around it."""
+    said = (error.rpc_response or {}).get("error")
+    return str(said.get("message", said)) if isinstance(said, dict) else str(error.message)
 
 
 def _revert_data(data: object) -> str:

@@ -13,7 +13,7 @@ from sensetrail.chain.model_registry import ModelRegistry
 from sensetrail.chain.sensor_registry import SensorRegistry
 from sensetrail.core.canonical import parse_json, parse_word
 from sensetrail.core.primitives import Address, address, hex_word, keccak256
-from sensetrail.errors import ManifestError, VerificationError, WorkspaceError, WrongChainError
+from sensetrail.errors import InputError, ManifestError, VerificationError, WorkspaceError, WrongChainError
 
 ADMIN_DELAY = 24 * 3600
 """Seconds between the two steps of handing the admin role over."""
@@ -63,7 +63,7 @@ class Deployment:
                 address(value["model_registry"]),
                 int(value["block_number"]),
             )
-        except (KeyError, TypeError, ValueError, ManifestError) as error:
+        except (KeyError, TypeError, ValueError, InputError, ManifestError) as error:
             raise WorkspaceError(f"deployment.json is damaged: {error}", "restore it, or deploy again") from error
 
 

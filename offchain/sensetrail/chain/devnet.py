@@ -51,10 +51,19 @@ def find_anvil() -> str:
     raise WorkspaceError("Anvil is not installed", "npm install @foundry-rs/anvil, or name it with ANVIL=/path")
 
 
-def free_port() -> int:
-    """Find a free TCP port on loopback."""
+def free_port(wanted: int = 0) -> int:
+    """Find a free TCP port on loopback, or make sure that the wanted one is.
+
+    Raises:
+        ChainError: The wanted one is taken.
+    """
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        # As servers do: a port whose last connection is still closing is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            raise ChainError(f"port {wanted} is taken: {error.strerror}", "give another with --port") from error
         return int(probe.getsockname()[1])
 
 
@@ -72,7 +81,7 @@ def running_devnet(port: int | None = None, timestamp: int | None = None) -> Ite
     Raises:
         ChainError: It did not start.
     """
-    port = port or free_port()
+    port = free_port(port or 0)
     command = [find_anvil(), "--host", "127.0.0.1", "--port", str(port), "--mnemonic", DEVNET_MNEMONIC, "--silent"]
     if timestamp is not None:
         command += ["--timestamp", str(timestamp)]

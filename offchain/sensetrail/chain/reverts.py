@@ -13,6 +13,11 @@ from sensetrail.chain.artifact import MODEL_REGISTRY, SENSOR_REGISTRY, load_arti
 from sensetrail.core.primitives import keccak256
 from sensetrail.errors import ContractError
 
+ROLES = {
+    bytes(32): "admin",
+    **{keccak256(f"{name.upper()}_ROLE".encode()): name for name in ("registrar", "publisher", "recaller")},
+}
+
 
 def contract_error(data: str, message: str) -> ContractError:
     """Give the error that a revert stands for.
@@ -51,4 +56,6 @@ def _definitions() -> dict[str, dict[str, Any]]:
 
 
 def _shown(value: object) -> str:
-    return "0x" + value.hex() if isinstance(value, bytes) else str(value)
+    if isinstance(value, bytes):
+        return ROLES.get(value, "0x" + value.hex())
+    return str(value)

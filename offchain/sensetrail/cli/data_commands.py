@@ -77,6 +77,8 @@ def post(
     chain, deployment = connect_deployment(rpc, place)
     registry = SensorRegistry(chain, deployment.sensor_registry)
     _require_registered(registry, keystores)
+    if not devnet_clock:
+        _require_past(registry, keystores, measurements)
     relayer = None if own else paying_account(chain, account)
     secret = password("Password of the device keys")
     # All keys are opened and all readings queued before the first is sent: an error here has sent nothing.
@@ -150,7 +152,7 @@ def _measurements(file: Path | None, simulate: str | None, skip_invalid: bool) -
     from sensetrail.sensor.source import read_source
 
     if (file is None) == (simulate is None):
-        raise InputError("give either FILE or --simulate", "such as: sensetrail post readings.csv")
+        raise InputError("post takes either FILE or --simulate", "name a file, such as: sensetrail post readings.csv")
     if file is not None:
         source = read_source(file, skip_invalid=skip_invalid)
         return source.measurements, source.skipped
@@ -167,6 +169,21 @@ def _require_registered(registry: SensorRegistry, keystores: dict[str, Path]) ->
             raise UnknownDeviceError(
                 f"device {name!r} is {state} on the chain",
                 "give it a new key" if record.revoked_at else f"register it: sensetrail device register {name!r}",
+            )
+
+
+def _require_past(registry: SensorRegistry, keystores: dict[str, Path], measurements: dict[str, Measurements]) -> None:
+    """Refuse readings that the contract would judge to be of the future: once sent, they are illegal for good."""
+    from sensetrail.sensor.keystore import key_address
+
+    now = registry.chain.clock()
+    for name, readings in measurements.items():
+        tolerance = registry.profile(registry.state(key_address(keystores[name])).profile).future_tolerance
+        ahead = int(readings.measured_at.max()) - now
+        if ahead > tolerance:
+            raise InputError(
+                f"device {name!r} has readings {ahead} s ahead of the chain's clock: they would be judged illegal",
+                "wait until their time has come; on a local devnet, replay them with --devnet-clock",
             )
 
 
@@ -236,7 +253,8 @@ def dataset(
     with _synchronised(place, chain, deployment, quiet=as_json) as store:
         cursor = store.cursor()
         if cursor is None or (through is not None and through > cursor.number):
-            raise InputError(f"the index does not reach block {through}", "give an earlier block")
+            reach = "is empty" if cursor is None else f"goes through block {cursor.number}"
+            raise InputError(f"block {through} is not indexed: the index {reach}", "give an earlier block")
         block = cursor if through is None else chain.block(through)
         if block is None:
             raise InputError(f"the chain has no block {through}", "give an earlier block")

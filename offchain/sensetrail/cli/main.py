@@ -47,11 +47,12 @@ def run() -> None:
     try:
         app()
     except SensetrailError as error:
-        warn(f"error: {error.what}")
-        note(f"to do: {error.to_do}")
+        # One line each, whatever a library's message inside looks like.
+        warn(f"error: {' '.join(error.what.split())}")
+        note(f"to do: {' '.join(error.to_do.split())}")
         sys.exit(error.exit_code)
     except SystemExit as end:
         if end.code == INTERRUPTED:
             warn("interrupted")
-            note("to do: run the same command again: it goes on from where it was")
+            note("to do: run the same command again; sending and indexing go on from where they were")
         raise

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from sensetrail.report.section import Section, Table
 
@@ -29,32 +29,32 @@ def print_json(value: Any) -> None:
 
 def say(text: str) -> None:
     """Print a line of a result for people."""
-    out.print(escape(text), soft_wrap=True)
+    out.print(text, soft_wrap=True, markup=False)
 
 
 def note(text: str) -> None:
     """Print a line that is no result: what is going on, or a warning."""
-    err.print(escape(text), soft_wrap=True)
+    err.print(text, soft_wrap=True, markup=False)
 
 
 def warn(text: str) -> None:
     """Print a warning that nobody should miss."""
-    err.print(f"[bold red]{escape(text)}[/]", soft_wrap=True)
+    err.print(text, soft_wrap=True, markup=False, style="bold red")
 
 
 def print_table(table: Table) -> None:
     """Print a table."""
     rich = RichTable(box=None, pad_edge=False, header_style="bold")
     for number, column in enumerate(table.columns):
-        rich.add_column(escape(column), justify="right" if number in table.numeric else "left", overflow="fold")
+        rich.add_column(Text(column), justify="right" if number in table.numeric else "left", overflow="fold")
     for row in table.rows:
-        rich.add_row(*(f"[{STYLES[cell]}]{cell}[/]" if cell in STYLES else escape(cell) for cell in row))
+        rich.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     out.print(rich)
 
 
 def print_section(section: Section) -> None:
     """Print a part of a report."""
-    out.print(f"\n[bold]{escape(section.title)}[/]")
+    out.print(f"\n{section.title}", markup=False, style="bold")
     for paragraph in section.paragraphs:
         say(paragraph)
     if section.table is not None:

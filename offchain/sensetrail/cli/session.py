@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sensetrail.core.primitives import Address
 
 PASSWORD_VARIABLE = "SENSETRAIL_PASSWORD"  # noqa: S105 - a variable's name
+ACCOUNT_PASSWORD_VARIABLE = "SENSETRAIL_ACCOUNT_PASSWORD"  # noqa: S105 - a variable's name
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Rpc = Annotated[str, typer.Option("--rpc", envvar="SENSETRAIL_RPC", help="URL of the node's JSON-RPC.")]
@@ -33,7 +34,8 @@ AccountFile = Annotated[
     typer.Option(
         "--account",
         envvar="SENSETRAIL_ACCOUNT",
-        help="Keystore of the account that pays (default: on a local devnet, its throw-away account).",
+        help="Keystore of the account that pays; its password is asked for, or in SENSETRAIL_ACCOUNT_PASSWORD "
+        "(default: on a local devnet, its throw-away account).",
     ),
 ]
 DEFAULT_RPC = "http://127.0.0.1:8545"
@@ -67,7 +69,7 @@ def paying_account(chain: Chain, keystore: Path | None) -> LocalAccount:
     from sensetrail.sensor.keystore import open_key
 
     if keystore is not None:
-        return open_key(keystore, password(f"Password of {keystore}"))
+        return open_key(keystore, password(f"Password of {keystore}", ACCOUNT_PASSWORD_VARIABLE))
     if not chain.is_devnet:
         raise KeystoreError(
             f"chain {chain.chain_id} is no local devnet, so an account is needed to pay",
@@ -78,13 +80,13 @@ def paying_account(chain: Chain, keystore: Path | None) -> LocalAccount:
     return account
 
 
-def password(prompt: str, *, confirm: bool = False) -> str:
-    """Ask for a password, unless the environment has it.
+def password(prompt: str, variable: str = PASSWORD_VARIABLE, *, confirm: bool = False) -> str:
+    """Ask for a password, unless the environment has it: under its own variable, or the common one.
 
     Raises:
         KeystoreError: There is no one to ask.
     """
-    given = os.environ.get(PASSWORD_VARIABLE)
+    given = os.environ.get(variable, os.environ.get(PASSWORD_VARIABLE))
     if given is not None:
         return given
     if not sys.stdin.isatty():

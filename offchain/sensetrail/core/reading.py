@@ -65,9 +65,11 @@ def quantise(value: float, limits: tuple[int, int], name: str) -> int:
         ReadingError: It is not a finite number, or outside what the format can hold.
     """
     if not math.isfinite(value * HUNDREDTHS):
-        raise ReadingError(f"{name} is {value}", "leave out failed reads, or repair the file")
+        raise ReadingError(f"{name} is {value}", "give a finite number")
     hundredths = round(value * HUNDREDTHS)
     if not limits[0] <= hundredths <= limits[1]:
         low, high = (limit / HUNDREDTHS for limit in limits)
-        raise ReadingError(f"{name} {value} is outside what a reading can hold ({low} to {high})", "repair the file")
+        raise ReadingError(
+            f"{name} {value} is outside what a reading can hold ({low} to {high})", "give a value inside"
+        )
     return hundredths

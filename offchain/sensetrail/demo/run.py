@@ -224,7 +224,7 @@ class Demo:
             "paper": PAPER_ACCURACY,
             "history": result.shuffled.history,
         }
-        section = sections.traceability(result, PAPER_ACCURACY)
+        section = sections.traceability(result, PAPER_ACCURACY, self.room.simulated)
         self._tell(section)
         if section.figure is not None:
             (self.workspace.root / "figure-4.png").write_bytes(section.figure.png)

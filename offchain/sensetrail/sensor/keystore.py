@@ -67,7 +67,8 @@ def open_key(path: Path, password: str) -> LocalAccount:
         account: LocalAccount = Account.from_key(Account.decrypt(keystore, password))
     except (ValueError, KeyError, TypeError, NotImplementedError) as error:
         raise KeystoreError(
-            f"the password does not open {path}", "check SENSETRAIL_PASSWORD, or type it again"
+            f"the password does not open {path}",
+            "check SENSETRAIL_PASSWORD or type it again; if it is right, the file is damaged",
         ) from error
     return account
 
