@@ -137,21 +137,28 @@ def test_readings_behind_those_that_were_sent(guard: Guard) -> None:
     assert "the new ones begin at" in said
 
 
+def test_readings_that_lie_ahead_of_the_chain_s_clock_are_not_wasted(guard: Guard) -> None:
+    readings_csv(guard.terminal.folder / "a.csv", ["A"], 2, INDOOR_START + 7200)
+    said, to_do = guard.fails(INPUT, "post", "a.csv")
+    assert "ahead of the chain's clock" in said
+    assert "--devnet-clock" in to_do
+
+
 def test_passwords_and_keystores(guard: Guard) -> None:
     readings_csv(guard.terminal.folder / "a.csv", ["A"], 2)
-    said, to_do = guard.fails(KEY, "post", "a.csv", SENSETRAIL_PASSWORD=None)
+    said, to_do = guard.fails(KEY, "post", "a.csv", "--devnet-clock", SENSETRAIL_PASSWORD=None)
     assert said == "no password given"
     assert "SENSETRAIL_PASSWORD" in to_do
     assert "no password" in guard.fails(KEY, "device", "new", "C", SENSETRAIL_PASSWORD=None)[0]
     assert "empty password" in guard.fails(KEY, "device", "new", "C", SENSETRAIL_PASSWORD="")[0]
-    said, _ = guard.fails(KEY, "post", "a.csv", SENSETRAIL_PASSWORD="wrong")
+    said, _ = guard.fails(KEY, "post", "a.csv", "--devnet-clock", SENSETRAIL_PASSWORD="wrong")
     assert "the password does not open" in said
     key = guard.terminal.workspace.key("A")
     keystore = json.loads(key.read_text())
     keystore["crypto"]["ciphertext"] = "00" + keystore["crypto"]["ciphertext"][2:]
     for damaged in (json.dumps(keystore), json.dumps(keystore)[:100], "[]", "{}", '{"crypto": 1, "address": 7}'):
         key.write_text(damaged)
-        said, _ = guard.fails(KEY, "post", "a.csv")
+        said, _ = guard.fails(KEY, "post", "a.csv", "--devnet-clock")
         assert "A.json" in said
     assert "there is a key at" in guard.fails(INPUT, "device", "new", "A")[0]
 
@@ -159,10 +166,10 @@ def test_passwords_and_keystores(guard: Guard) -> None:
 def test_accounts_that_cannot_pay(guard: Guard) -> None:
     pauper = write_keystore(guard.terminal.folder / "pauper.json", throw_away_key("pauper"))
     readings_csv(guard.terminal.folder / "a.csv", ["A"], 2)
-    for arguments in (("post", "a.csv"), ("device", "fund", "A")):
+    for arguments in (("post", "a.csv", "--devnet-clock"), ("device", "fund", "A")):
         said, to_do = guard.fails(CHAIN, *arguments, "--account", pauper)
         assert "cannot pay" in said
-        assert "fund it" in to_do
+        assert "send it ether" in to_do
     assert "there is no key" in guard.fails(KEY, "profile", "add", "--account", "nobody.json")[0]
 
 
@@ -171,12 +178,12 @@ def test_a_device_that_cannot_pay_for_itself(guard: Guard) -> None:
     write_keystore(guard.terminal.workspace.key("poor"), poor)
     guard.terminal.done("device", "register", "poor")
     readings_csv(guard.terminal.folder / "poor.csv", ["poor"], 2)
-    said, to_do = guard.fails(CHAIN, "post", "poor.csv", "--own")
+    said, to_do = guard.fails(CHAIN, "post", "poor.csv", "--own", "--devnet-clock")
     assert "cannot pay" in said
     assert "device fund" in to_do
     assert guard.site.registry.state(address(poor.address)).sequence == 0
     guard.terminal.done("device", "fund", "poor")
-    assert guard.terminal.json("post", "poor.csv", "--own")["readings"] == 2
+    assert guard.terminal.json("post", "poor.csv", "--own", "--devnet-clock")["readings"] == 2
 
 
 def test_names_and_numbers_that_cannot_be(guard: Guard) -> None:
@@ -205,7 +212,7 @@ def test_what_was_done_before(guard: Guard) -> None:
 
 def test_datasets_that_cannot_be_made(guard: Guard) -> None:
     assert "no legal reading" in guard.fails(INPUT, "dataset", "none")[0]
-    assert "does not reach block 9999" in guard.fails(INPUT, "dataset", "none", "--through", "9999")[0]
+    assert "block 9999 is not indexed" in guard.fails(INPUT, "dataset", "none", "--through", "9999")[0]
     assert "'Z' has no key" in guard.fails(INPUT, "dataset", "none", "--device", "Z")[0]
     assert "there is no dataset at" in guard.fails(INPUT, "train", "none", "model", "--task", "humidity")[0]
 
@@ -250,7 +257,7 @@ def test_no_node_at_the_url(guard: Guard) -> None:
 def test_a_node_of_another_chain(guard: Guard) -> None:
     readings_csv(guard.terminal.folder / "a.csv", ["A"], 2)
     with running_devnet(timestamp=1) as other:
-        for command in (("post", "a.csv"), ("index",), ("device", "list"), ("dataset", "x")):
+        for command in (("post", "a.csv", "--devnet-clock"), ("index",), ("device", "list"), ("dataset", "x")):
             said, to_do = guard.fails(CHAIN, *command, "--rpc", other.url)
             assert "another chain: genesis block" in said
             assert "--rpc" in to_do
@@ -278,9 +285,9 @@ def test_a_deployment_of_other_contracts(guard: Guard) -> None:
     deployment = guard.site.deployment
     guard.terminal.workspace.write_deployment(replace(deployment, sensor_registry=deployment.model_registry))
     readings_csv(guard.terminal.folder / "a.csv", ["A"], 2)
-    guard.fails(CHAIN, "post", "a.csv")
+    guard.fails(CHAIN, "post", "a.csv", "--devnet-clock")
     guard.terminal.workspace.write_deployment(replace(deployment, sensor_registry=address("0x" + "5e" * 20)))
-    guard.fails(CHAIN, "post", "a.csv")
+    guard.fails(CHAIN, "post", "a.csv", "--devnet-clock")
 
 
 @dataclass(frozen=True)
@@ -420,7 +427,10 @@ def test_it_is_the_same_at_a_real_terminal(guard: Guard) -> None:
     bad = guard.write("bad.csv", BAD_TABLES["NaN"][0])
     readings_csv(terminal.folder / "good.csv", ["A", "B"], 2)
     assert "row 2: temperature is nan" in terminal.fails(INPUT, "post", bad)[0]
-    assert "no password given" in terminal.fails(KEY, "post", "good.csv", SENSETRAIL_PASSWORD=None)[0]
-    assert "no node answers" in terminal.fails(CHAIN, "post", "good.csv", "--rpc", "http://127.0.0.1:1")[0]
+    assert "no password given" in terminal.fails(KEY, "post", "good.csv", "--devnet-clock", SENSETRAIL_PASSWORD=None)[0]
+    assert (
+        "no node answers"
+        in terminal.fails(CHAIN, "post", "good.csv", "--devnet-clock", "--rpc", "http://127.0.0.1:1")[0]
+    )
     assert "no manifest.json" in terminal.fails(EVIDENCE, "audit", "none")[0]
     assert terminal.json("post", "good.csv", "--devnet-clock")["illegal"] == 0

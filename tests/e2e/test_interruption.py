@@ -73,7 +73,10 @@ def test_ctrl_c(site: Site, terminal: Terminal, ways: tuple[str, ...]) -> None:
     result = finish(interrupt(site, terminal, 20, signal.SIGINT, *ways))
     assert result.code == 130, result
     lines = [line for line in result.err.splitlines() if not line.startswith("paying with ")]
-    assert lines == ["interrupted", "to do: run the same command again: it goes on from where it was"]
+    assert lines == [
+        "interrupted",
+        "to do: run the same command again; sending and indexing go on from where they were",
+    ]
     rest_is_sent(site, terminal, *ways)
 
 

@@ -13,7 +13,7 @@ from sensetrail.errors import ManifestError
 MAX_DEPTH = 64
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 """Strings, which may hold brackets, and the brackets outside them."""
-_WORD = re.compile(r"0x[0-9a-f]{64}", re.IGNORECASE)
+_WORD = re.compile(r"0x[0-9a-fA-F]{64}")
 
 
 def canonical_json(value: Any) -> bytes:
