@@ -41,7 +41,7 @@ HUMIDITY_DRIFT = 0.3
 """How much of that difference is lost from the night's start to its end, %RH."""
 TEMPERATURE_NOISE = 0.03
 """Standard deviation, degC."""
-HUMIDITY_NOISE = 0.73
+HUMIDITY_NOISE = 0.69
 """Standard deviation, %RH."""
 CORRELATION = 0.6
 """Of a sensor's noise with its noise at the reading before."""
