@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,17 @@ def test_the_audit_s_steps_are_the_documented_ones() -> None:
     named = re.findall(r"^    (\d+) +(\w+)  ", steps.__doc__ or "", re.MULTILINE)
     assert documented[-10:] == named
     assert [int(number) for number, _ in named] == list(range(1, 11))
+
+
+def test_the_readme_shows_how_make_test_ends() -> None:
+    shown = re.search(r"<!-- output: make test -->\n+```\n(.*?)```", README, re.DOTALL)
+    assert shown is not None
+    solidity = sum(
+        len(re.findall(r"^    function test", path.read_text(), re.MULTILINE))
+        for path in (ROOT / "tests" / "contracts").glob("*.t.sol")
+    )
+    assert f"  {solidity} passing\n" in shown[1]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
+    collected = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=True).stdout
+    count = sum(int(found) for found in re.findall(r"^tests/\S+: (\d+)$", collected, re.MULTILINE))
+    assert re.search(rf"^{count} passed in ", shown[1], re.MULTILINE), count

@@ -38,8 +38,6 @@ from sensetrail.core.typed_data import batch_digest, domain_separator, recover
 from sensetrail.errors import AuditError, SensetrailError
 
 BLOCKS_A_REQUEST = 2000
-TOLERANCE = 0.05
-"""How far metrics may differ between environments, of their value or of 1, whichever is larger."""
 
 
 COLUMNS = ("step", "name", "result", "what it proves")
@@ -241,17 +239,19 @@ class Audit:
         if self.retrain is None:
             raise AssertionError("run() skips this step")
         retrained = self.retrain(self.rows, self.manifest)
-        if retrained.weights_digest == self.manifest.weights_digest:
-            return "training again on the rebuilt dataset gives the same weights, bit for bit"
-        if not retrained.same_environment and _agree(retrained.metrics, self.manifest.metrics):
-            return (
-                "trained again in another environment: other bits, as floating point has it, but every metric agrees "
-                f"within {TOLERANCE:.0%} (weaker than bit for bit: audit in the manifest's environment for that)"
+        if retrained.weights_digest != self.manifest.weights_digest:
+            raise _failed(
+                f"training again on the rebuilt dataset gives other weights ({hex_word(retrained.weights_digest)})",
+                "the model was not trained on this dataset with this configuration: do not use it"
+                if retrained.same_environment
+                else "this is not the manifest's environment, where floating point may round otherwise: audit there",
             )
-        raise _failed(
-            f"training again on the rebuilt dataset gives other weights ({hex_word(retrained.weights_digest)})",
-            "the model was not trained on this dataset with this configuration: do not use it",
-        )
+        if retrained.metrics != self.manifest.metrics:
+            raise _failed(
+                f"the weights are right, but not the manifest's metrics: measured {retrained.metrics}",
+                "do not believe what the manifest says of the model",
+            )
+        return "training again on the rebuilt dataset gives the same weights, bit for bit, and the same metrics"
 
     def _recall(self) -> str:
         reasons = [
@@ -312,12 +312,6 @@ def _compare_rows(given: Rows, rebuilt: Rows) -> None:
                 f"row {row} of the dataset file (reading {rebuilt.sequence[row]} of {rebuilt.device[row]}) was changed",
                 "build the dataset again from the chain",
             )
-
-
-def _agree(metrics: dict[str, float], expected: dict[str, float]) -> bool:
-    return metrics.keys() == expected.keys() and all(
-        abs(metrics[name] - value) <= TOLERANCE * max(1.0, abs(value)) for name, value in expected.items()
-    )
 
 
 def _failed(what: str, to_do: str) -> AuditError:
