@@ -30,6 +30,9 @@ contract SensorRegistry is ISensorRegistry, AccessControlDefaultAdminRules {
     /// @inheritdoc ISensorRegistry
     uint8 public profileCount;
 
+    /// @inheritdoc ISensorRegistry
+    uint32 public deviceCount;
+
     /// @param adminDelay Seconds between the two steps in which the admin role changes hands.
     /// @param admin Holds the admin role and, to begin with, the registrar's.
     constructor(uint48 adminDelay, address admin) AccessControlDefaultAdminRules(adminDelay, admin) {
@@ -52,6 +55,7 @@ contract SensorRegistry is ISensorRegistry, AccessControlDefaultAdminRules {
         if (device == address(0)) revert SensorRegistryZeroDevice();
         if (profile == 0 || profile > profileCount) revert SensorRegistryUnknownProfile(profile);
         if (_records[device].registeredAt != 0) revert SensorRegistryDeviceExists(device);
+        ++deviceCount;
         _states[device].profile = profile;
         _records[device] = DeviceRecord(identityDigest, uint32(block.timestamp), 0, 0);
         emit DeviceRegistered(device, profile, identityDigest);
@@ -76,7 +80,10 @@ contract SensorRegistry is ISensorRegistry, AccessControlDefaultAdminRules {
         uint256 header = BatchHeader.own(msg.sender, measuredAt, sequence);
         bytes32 dataDigest = keccak256(abi.encodePacked(temperature, humidity));
         DeviceState memory state = _states[msg.sender];
-        rejection = _admission(state, header);
+        // Authorises nobody: the origin's is the one key that signed the transaction.
+        // solhint-disable-next-line avoid-tx-origin
+        bool isCode = msg.sender != tx.origin || msg.sender.code.length != 0;
+        rejection = isCode ? Rejection.SenderIsCode : _admission(state, header);
         if (rejection != Rejection.None) {
             emit Rejected(msg.sender, rejection, msg.sender, header, dataDigest);
             return (rejection, 0);

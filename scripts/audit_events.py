@@ -3,11 +3,13 @@
 
     scripts/audit_events.py deployment.json [RPC-URL]        (default: http://127.0.0.1:8545)
 
-Needs a node and nothing else: no index, no TensorFlow. Exits with 1 if a device's events do not give its storage slot.
+Needs a node and nothing else: no index, no TensorFlow. Exits with 1 if a device's events do not give its storage slot,
+or if the contract's verdicts are not the rules'.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections import Counter
 from pathlib import Path
@@ -20,9 +22,9 @@ from sensetrail.core.rules import Verdict
 from sensetrail.errors import SensetrailError, VerificationError
 
 
-def main(deployment_file: str, rpc: str = "http://127.0.0.1:8545") -> bool:
+def main(deployment_file: Path, rpc: str) -> bool:
     """Print what the events say; give whether every device's head holds."""
-    deployment = Deployment.parse(Path(deployment_file).read_bytes())
+    deployment = Deployment.parse(deployment_file.read_bytes())
     chain = Chain(rpc)
     require_chain(chain, deployment)
     verify_code(chain, deployment)
@@ -42,17 +44,26 @@ def main(deployment_file: str, rpc: str = "http://127.0.0.1:8545") -> bool:
         for entry in history.entries:
             if entry.event.device == address:
                 verdicts.update(entry.verdicts.tolist())
+        judged = all((e.verdicts == e.event.verdicts).all() for e in history.entries if e.event.device == address)
         holds = device.state.pack() == registry.state_slot(address, newest.number)
-        all_hold &= holds
+        all_hold &= holds and judged
         said = ", ".join(f"{count} {Verdict(value).name}" for value, count in sorted(verdicts.items())) or "no readings"
-        print(f"{address}: {said}; head {'equals' if holds else 'DIFFERS FROM'} storage")
+        print(
+            f"{address}: {said}; verdicts {'are' if judged else 'ARE NOT'} the rules'; "
+            f"head {'equals' if holds else 'DIFFERS FROM'} storage"
+        )
     for log, rejected in history.rejections:
         print(f"block {log.block_number}: rejected in the name of {rejected.device}: {rejected.reason.name}")
     return all_hold
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("deployment_file", type=Path, help="a workspace's deployment.json")
+    parser.add_argument("rpc", nargs="?", default="http://127.0.0.1:8545", help="URL of the node's JSON-RPC")
     try:
-        sys.exit(0 if main(*sys.argv[1:]) else 1)
+        sys.exit(0 if main(**vars(parser.parse_args())) else 1)
     except SensetrailError as error:
         sys.exit(f"{error.what}\n{error.to_do}")
+    except OSError as error:
+        sys.exit(f"{error.filename}: {error.strerror}")

@@ -8,6 +8,7 @@ The devnet's throw-away account pays and is the admin; use `sensetrail deploy --
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 
@@ -19,7 +20,7 @@ from sensetrail.core.rules import INDOOR
 from sensetrail.errors import InputError, SensetrailError
 
 
-def main(rpc: str = "http://127.0.0.1:8545") -> None:
+def main(rpc: str) -> None:
     """Deploy and print the deployment."""
     chain = Chain(rpc)
     if not chain.is_devnet:
@@ -31,7 +32,9 @@ def main(rpc: str = "http://127.0.0.1:8545") -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rpc", nargs="?", default="http://127.0.0.1:8545", help="URL of the devnet's JSON-RPC")
     try:
-        main(*sys.argv[1:])
+        main(**vars(parser.parse_args()))
     except SensetrailError as error:
         sys.exit(f"{error.what}\n{error.to_do}")

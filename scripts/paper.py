@@ -8,6 +8,7 @@ The same as `sensetrail demo`, which prints everything; here for the public API'
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -22,13 +23,13 @@ from sensetrail.workspace import Workspace
 MIDNIGHT = 1_767_225_600
 
 
-def main(out: str, readings: str | None = None) -> None:
+def main(out: Path, readings: Path | None) -> None:
     """Run both experiments and print their sections."""
     if readings is None:
         room = Room("the simulated room", simulate(MIDNIGHT, seed=0), simulated=True)
     else:
-        room = Room(readings, read_source(Path(readings)).measurements, simulated=False)
-    workspace = Workspace(Path(out))
+        room = Room(readings.name, read_source(readings).measurements, simulated=False)
+    workspace = Workspace(out)
     workspace.root.mkdir(parents=True, exist_ok=False)
     with running_devnet(timestamp=room.start - SETUP_TIME) as chain:
         Demo(chain, room, workspace, seed=0, on_section=show).run()
@@ -47,7 +48,12 @@ def show(section: Section) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="a folder that does not exist yet")
+    parser.add_argument("readings", nargs="?", type=Path, help="CSV or Parquet instead of the simulated room")
     try:
-        main(*sys.argv[1:])
+        main(**vars(parser.parse_args()))
     except SensetrailError as error:
         sys.exit(f"{error.what}\n{error.to_do}")
+    except OSError as error:
+        sys.exit(f"{error.filename}: {error.strerror}")

@@ -49,13 +49,15 @@ struct DeviceRecord {
 }
 
 /// @notice Why something never entered a device's history.
+/// @dev `SenderIsCode`: the device's account runs code, or was called by it, so the transaction does not prove its key.
 enum Rejection {
     None,
     Malformed,
     UnknownDevice,
     RevokedDevice,
     WrongSignature,
-    WrongSequence
+    WrongSequence,
+    SenderIsCode
 }
 
 /// @title Register of sensors and judge of their readings
@@ -139,6 +141,8 @@ interface ISensorRegistry {
     function revokeDevice(address device, uint32 untrustedSince) external;
 
     /// @notice Takes one reading from the device's own transaction.
+    /// @dev The transaction must be the device key's own: an account with code (a contract, or one that delegates by
+    /// EIP-7702) can be made to call this by others, and is rejected. It may send batches.
     /// @param sequence The device's next sequence number.
     /// @param measuredAt Unix seconds.
     /// @param temperature 0.01 degC.
@@ -175,6 +179,10 @@ interface ISensorRegistry {
 
     /// @notice How many profiles there are; their numbers are 1 to this.
     function profileCount() external view returns (uint8);
+
+    /// @notice How many devices were ever registered, revoked ones among them: lets an auditor notice a device whose
+    /// events a node hides.
+    function deviceCount() external view returns (uint32);
 
     /// @notice A device's state: the slot that judging reads and writes.
     function stateOf(address device) external view returns (DeviceState memory);

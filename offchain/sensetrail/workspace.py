@@ -63,6 +63,23 @@ class Workspace:
         """A model's folder: a name in this workspace, or a path."""
         return self._folder("models", name)
 
+    def reserve_deployment(self) -> None:
+        """Make sure that a deployment can be written here, before anything is paid for.
+
+        Raises:
+            WorkspaceError: There is one already, or the folder cannot be written to.
+        """
+        if self.has_deployment():
+            raise WorkspaceError(f"there is a deployment in {self.root} already", "choose another --workspace")
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            (self.root / "deployment.json").touch()
+            (self.root / "deployment.json").unlink()
+        except OSError as error:
+            raise WorkspaceError(
+                f"cannot write to {self.root}: {error.strerror}", "choose another --workspace"
+            ) from error
+
     def write_deployment(self, deployment: Deployment) -> None:
         """Write where the registries are."""
         self.root.mkdir(parents=True, exist_ok=True)
@@ -91,6 +108,16 @@ class Workspace:
         if "/" in name or name in (".", ".."):
             return Path(name)
         return self.root / kind / _file_name(name)
+
+
+def require_free(folder: Path, file: str) -> None:
+    """Make sure that a folder does not hold something that would be lost.
+
+    Raises:
+        WorkspaceError: It does.
+    """
+    if (folder / file).exists():
+        raise WorkspaceError(f"there is a {file} in {folder} already", "choose another name: it is not overwritten")
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -16,9 +16,9 @@ abstract contract Fixture {
 
     Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
 
-    /// @dev Where the compiler puts `SensorRegistry._states` and `profileCount`; `test_slots` would notice a change.
+    /// @dev Where the compiler puts `SensorRegistry._states` and the two counts; `test_slots` would notice a change.
     uint256 internal constant STATES_SLOT = 3;
-    uint256 internal constant PROFILE_COUNT_SLOT = 6;
+    uint256 internal constant COUNTS_SLOT = 6;
 
     uint256 internal constant DEVICE_KEY = uint256(keccak256("a device of these tests"));
     uint256 internal constant NOW = 1_790_000_000;

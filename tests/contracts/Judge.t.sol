@@ -76,7 +76,7 @@ contract JudgeTest is Fixture {
         );
         next.head = headAfter(state.head, pack(device, measuredAt, 0, state.sequence, 1, 0), data);
 
-        vm.prank(device);
+        vm.prank(device, device);
         (Rejection rejection, uint8 verdict) = registry.post(state.sequence, measuredAt, temperature, humidity);
         assertEq(rejection, Rejection.None);
         assertEq(verdict, exceptions.length == 0 ? 0 : uint8(exceptions[2]), "verdict");

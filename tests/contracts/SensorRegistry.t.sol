@@ -21,8 +21,9 @@ contract SensorRegistryAdminTest is Fixture {
         DeviceState memory state = DeviceState(1, 5000, -2000, 7, uint32(NOW), bytes20(keccak256("head")));
         setSlotOf(device, packState(state));
         require(keccak256(abi.encode(registry.stateOf(device))) == keccak256(abi.encode(state)), "state");
-        vm.store(address(registry), bytes32(PROFILE_COUNT_SLOT), bytes32(uint256(77)));
+        vm.store(address(registry), bytes32(COUNTS_SLOT), bytes32(uint256(78 * 256 + 77)));
         assertEq(registry.profileCount(), 77, "profileCount");
+        assertEq(registry.deviceCount(), 78, "deviceCount");
     }
 
     function test_constructor() public view {
@@ -93,12 +94,15 @@ contract SensorRegistryAdminTest is Fixture {
             vm.expectRevert(abi.encodeWithSelector(ISensorRegistry.SensorRegistryUnknownProfile.selector, profile));
             registry.registerDevice(who, profile, digest);
             assertEq(registry.recordOf(who).registeredAt, 0, "registeredAt");
+            assertEq(registry.deviceCount(), 1, "deviceCount");
         }
         vm.expectEmit(address(registry));
         emit ISensorRegistry.DeviceRegistered(who, 1, digest);
         registry.registerDevice(who, 1, digest);
         assertEq(slotOf(who), packState(DeviceState(1, 0, 0, 0, 0, 0)), "slot");
         assertEq(abi.encode(registry.recordOf(who)), abi.encode(DeviceRecord(digest, time, 0, 0)), "record");
+        assertEq(registry.deviceCount(), 2, "deviceCount");
+        assertEq(registry.profileCount(), 1, "profileCount");
     }
 
     function test_registerDeviceRefuses() public {
@@ -129,6 +133,7 @@ contract SensorRegistryAdminTest is Fixture {
         vm.expectRevert(abi.encodeWithSelector(ISensorRegistry.SensorRegistryDeviceExists.selector, device));
         registry.registerDevice(device, 1, IDENTITY);
         assertEq(abi.encode(registry.recordOf(device)), abi.encode(record), "record stays");
+        assertEq(registry.deviceCount(), 1, "deviceCount");
     }
 
     function test_revokeUnknownDevice() public {
@@ -161,7 +166,7 @@ contract SensorRegistryReadingsTest is Fixture {
     function test_postThenBatchThenPost() public {
         vm.expectEmit(address(registry));
         emit ISensorRegistry.ReadingPosted(device, 0, uint32(NOW - 90), 2000, 5000, 0);
-        vm.prank(device);
+        vm.prank(device, device);
         (Rejection rejection, uint8 verdict) = registry.post(0, uint32(NOW - 90), 2000, 5000);
         assertEq(rejection, Rejection.None);
         assertEq(verdict, 0, "verdict");
@@ -183,7 +188,7 @@ contract SensorRegistryReadingsTest is Fixture {
 
         vm.expectEmit(address(registry));
         emit ISensorRegistry.ReadingPosted(device, 3, uint32(NOW - 30), 2000, 5501, 1 + 16 + 32);
-        vm.prank(device);
+        vm.prank(device, device);
         (rejection, verdict) = registry.post(3, uint32(NOW - 30), 2000, 5501);
         assertEq(verdict, 49, "verdict");
     }
@@ -206,7 +211,7 @@ contract SensorRegistryReadingsTest is Fixture {
 
     function test_oneLogForEachCall() public {
         vm.recordLogs();
-        vm.prank(device);
+        vm.prank(device, device);
         registry.post(0, uint32(NOW), 2000, 5000);
         registry.post(0, uint32(NOW), 2000, 5000);
         submit(sign(DEVICE_KEY, pack(device, uint32(NOW), 1, 1, 2, REGULAR), twoReadings));
@@ -240,7 +245,7 @@ contract SensorRegistryReadingsTest is Fixture {
     function testFuzz_unknownDevice(uint256 key, address stranger) public {
         key = (key % (ORDER - 1)) + 1;
         address unknown = vm.addr(key);
-        vm.assume(unknown != device && stranger != device);
+        vm.assume(unknown != device && stranger != device && stranger.code.length == 0);
         rejects(sign(key, pack(unknown, uint32(NOW), 30, 0, 2, REGULAR), twoReadings), Rejection.UnknownDevice);
         rejectsPost(stranger, 0, uint32(NOW), 2000, 5000, Rejection.UnknownDevice);
     }
@@ -249,6 +254,31 @@ contract SensorRegistryReadingsTest is Fixture {
         registry.revokeDevice(device, 0);
         rejects(sign(DEVICE_KEY, pack(device, uint32(NOW), 30, 0, 2, REGULAR), twoReadings), Rejection.RevokedDevice);
         rejectsPost(device, 0, uint32(NOW), 2000, 5000, Rejection.RevokedDevice);
+    }
+
+    function testFuzz_senderIsCalledByAnother(address origin) public {
+        vm.assume(origin != device);
+        rejectsPost(device, origin, 0, uint32(NOW), 2000, 5000, Rejection.SenderIsCode);
+    }
+
+    function testFuzz_senderHasCode(bytes memory code, bool isActive) public {
+        vm.assume(code.length > 0);
+        if (!isActive) registry.revokeDevice(device, 0);
+        vm.etch(device, code);
+        rejectsPost(device, 0, uint32(NOW), 2000, 5000, Rejection.SenderIsCode);
+    }
+
+    function test_accountWithDelegation() public {
+        vm.etch(device, abi.encodePacked(hex"ef0100", GATEWAY));
+        rejectsPost(device, 0, uint32(NOW), 2000, 5000, Rejection.SenderIsCode);
+        // A batch bears the key's signature, whatever the account runs.
+        (Rejection rejection, ) = submit(sign(DEVICE_KEY, pack(device, uint32(NOW), 30, 0, 2, REGULAR), twoReadings));
+        assertEq(rejection, Rejection.None);
+        // Without code, the account posts again.
+        vm.etch(device, "");
+        vm.prank(device, device);
+        (rejection, ) = registry.post(2, uint32(NOW), 2000, 5000);
+        assertEq(rejection, Rejection.None);
     }
 
     function testFuzz_wrongSequence(uint24 sequence, uint24 next) public {
@@ -269,7 +299,7 @@ contract SensorRegistryReadingsTest is Fixture {
         setSlotOf(device, packState(DeviceState(1, 5000, 2000, 2 ** 24 - 2, 0, 0)));
         uint256 header = pack(device, uint32(NOW), 30, 2 ** 24 - 2, 2, REGULAR);
         rejects(sign(DEVICE_KEY, header, twoReadings), Rejection.WrongSequence);
-        vm.prank(device);
+        vm.prank(device, device);
         (Rejection rejection, ) = registry.post(2 ** 24 - 2, uint32(NOW), 2000, 5000);
         assertEq(rejection, Rejection.None);
         assertEq(registry.stateOf(device).sequence, 2 ** 24 - 1, "sequence");
@@ -350,7 +380,7 @@ contract SensorRegistryReadingsTest is Fixture {
         bytes memory data,
         bool plausible
     ) public {
-        vm.assume(stranger != device);
+        vm.assume(stranger != device && stranger.code.length == 0);
         header = (header & (2 ** 96 - 1)) | (uint256(uint160(device)) << 96);
         if (plausible) {
             data = bytes.concat(data, twoReadings);
@@ -365,7 +395,7 @@ contract SensorRegistryReadingsTest is Fixture {
         vm.prank(stranger);
         (Rejection rejection, ) = registry.submitBatch(header, r, vs, data);
         require(rejection == Rejection.Malformed || rejection == Rejection.WrongSignature, "rejection");
-        vm.prank(stranger);
+        vm.prank(stranger, stranger);
         (rejection, ) = registry.post(uint24(header), uint32(header), int16(uint16(header)), uint16(header));
         assertEq(rejection, Rejection.UnknownDevice);
         assertEq(slotOf(device), before, "slot");
@@ -422,12 +452,24 @@ contract SensorRegistryReadingsTest is Fixture {
         uint16 humidity,
         Rejection reason
     ) private {
+        rejectsPost(sender, sender, sequence, measuredAt, temperature, humidity, reason);
+    }
+
+    function rejectsPost(
+        address sender,
+        address origin,
+        uint24 sequence,
+        uint32 measuredAt,
+        int16 temperature,
+        uint16 humidity,
+        Rejection reason
+    ) private {
         bytes32 before = slotOf(sender);
         uint256 header = pack(sender, measuredAt, 0, sequence, 1, 0);
         bytes32 dataDigest = keccak256(abi.encodePacked(temperature, humidity));
         vm.expectEmit(address(registry));
         emit ISensorRegistry.Rejected(sender, reason, sender, header, dataDigest);
-        vm.prank(sender);
+        vm.prank(sender, origin);
         (Rejection rejection, uint8 verdict) = registry.post(sequence, measuredAt, temperature, humidity);
         assertEq(rejection, reason);
         assertEq(verdict, 0, "verdict");

@@ -69,7 +69,7 @@ contract VectorsTest is Fixture {
             humidity,
             expected
         );
-        vm.prank(device);
+        vm.prank(device, device);
         (rejection, verdict) = registry.post(uint24(header >> 24), uint32(header >> 64), temperature, humidity);
         assertEq(verdict, expected, "verdict");
     }

@@ -10,6 +10,8 @@ interface Vm {
     }
 
     function prank(address sender) external;
+    function prank(address sender, address origin) external;
+    function etch(address target, bytes calldata code) external;
     function warp(uint256 timestamp) external;
     function roll(uint256 blockNumber) external;
     function setBlockhash(uint256 blockNumber, bytes32 blockHash) external;

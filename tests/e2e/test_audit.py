@@ -22,11 +22,11 @@ from sensetrail.chain.client import Chain
 from sensetrail.chain.devnet import running_devnet
 from sensetrail.core.canonical import json_digest
 from sensetrail.core.dataset import DatasetRecord, Rows, Selection, describe, select
-from sensetrail.core.events import TOPICS, Log
+from sensetrail.core.events import TOPICS, Log, ProfileAdded, decode_log
 from sensetrail.core.history import replay
 from sensetrail.core.manifest import Manifest
 from sensetrail.core.model_file import read_model_file
-from sensetrail.core.primitives import Address, hex_word
+from sensetrail.core.primitives import Address, address, address_bytes, hex_word
 from sensetrail.core.transaction import Transaction
 from sensetrail.sensor.room import simulate
 from sensetrail.training.configuration import DEFAULT_HUMIDITY
@@ -39,12 +39,13 @@ STEPS = ["code", "events", "heads", "verdicts", "signatures", "dataset", "manife
 
 @dataclass
 class World:
-    """A site with readings of both kinds, an attack, and an anchored model in a folder."""
+    """A site with readings of both kinds, an attack, another device without legal readings, and an anchored model."""
 
     site: Site
     folder: Path
     rows: Rows
     record: DatasetRecord
+    other: Address
 
     def audit(
         self,
@@ -81,6 +82,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         site.submit(batch, signature)
         sequence = site.registry.state(site.device_address).sequence
         site.post(sequence, site.now, int(night.temperature[-1]), int(night.humidity[-1]))
+        other = site.register("other")
+        site.submit(*site.batch(site.measurements(3, temperature=90_00), other))  # accepted and illegal
         newest = chain.latest_block()
         logs = chain.logs([site.registry.address], site.deployment.block_number, newest.number)
         times = {log.block_number: block.timestamp for log in logs if (block := chain.block(log.block_number))}
@@ -90,6 +93,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             tmp_path_factory.mktemp("model"),
             rows,
             describe(rows, Selection(), newest.number, newest.hash),
+            address(other.address),
         )
         made.make(made.folder, rows, made.record, seed=0)
         yield made
@@ -220,6 +224,58 @@ def test_an_event_that_the_node_alters_fails_step_3(world: World) -> None:
     assert outcome(world.audit(chain=chain))[1] == "heads"
 
 
+def test_a_profile_that_the_node_widens_fails_step_3(world: World) -> None:
+    def widened(logs: list[Log]) -> list[Log]:
+        place = next(i for i, log in enumerate(logs) if isinstance(decode_log(log), ProfileAdded))
+        rules = [int.from_bytes(logs[place].data[at : at + 32], "big") for at in range(0, 7 * 32, 32)]
+        rules[4] += 1
+        return [
+            *logs[:place],
+            replace(logs[place], data=b"".join(rule.to_bytes(32, "big") for rule in rules)),
+            *logs[place + 1 :],
+        ]
+
+    chain = Lying(world.site.chain)
+    chain.edit = widened
+    findings = world.audit(chain=chain)
+    assert outcome(findings)[1] == "heads"
+    assert "profile 1: its event has other rules" in findings[2].detail
+
+
+def test_a_profile_that_the_node_adds_fails_step_3(world: World) -> None:
+    def added(logs: list[Log]) -> list[Log]:
+        place = next(i for i, log in enumerate(logs) if isinstance(decode_log(log), ProfileAdded))
+        invented = replace(logs[place], topics=(logs[place].topics[0], (2).to_bytes(32, "big")))
+        return [*logs[: place + 1], invented, *logs[place + 1 :]]
+
+    chain = Lying(world.site.chain)
+    chain.edit = added
+    findings = world.audit(chain=chain)
+    assert outcome(findings)[1] == "heads"
+    assert "the profiles [1, 2], the registry has 1" in findings[2].detail
+
+
+def test_a_registration_that_the_node_alters_fails_step_3(world: World) -> None:
+    def another_identity(logs: list[Log]) -> list[Log]:
+        place = next(i for i, log in enumerate(logs) if TOPICS.get(log.topics[0], "").startswith("DeviceRegistered"))
+        return [*logs[:place], replace(logs[place], data=bytes(32)), *logs[place + 1 :]]
+
+    chain = Lying(world.site.chain)
+    chain.edit = another_identity
+    findings = world.audit(chain=chain)
+    assert outcome(findings)[1] == "heads"
+    assert "record of it differ" in findings[2].detail
+
+
+def test_a_device_that_the_node_hides_fails_step_3(world: World) -> None:
+    topic = address_bytes(world.other).rjust(32, b"\0")
+    chain = Lying(world.site.chain)
+    chain.edit = lambda logs: [log for log in logs if topic not in log.topics]
+    findings = world.audit(chain=chain)
+    assert outcome(findings)[1] == "heads"
+    assert "register 1 devices, the registry has 2" in findings[2].detail
+
+
 def test_verdicts_that_the_node_alters_fail_step_4(world: World) -> None:
     chain = Lying(world.site.chain)
     chain.edit = lambda logs: edited(logs, accepted(logs)[0], lambda fields: (*fields[:4], b"\x00\x05\x04"))
@@ -279,8 +335,10 @@ class Lying(Chain):
     def code(self, contract: Address, block_number: int | str = "latest") -> bytes:
         return super().code(contract, block_number) + self.code_suffix
 
-    def logs(self, addresses: Sequence[Address], from_block: int, to_block: int) -> list[Log]:
-        return self.edit(super().logs(addresses, from_block, to_block))
+    def logs(
+        self, addresses: Sequence[Address], from_block: int, to_block: int, topics: Sequence[bytes | None] = ()
+    ) -> list[Log]:
+        return self.edit(super().logs(addresses, from_block, to_block, topics))
 
     def transaction(self, transaction_hash: bytes) -> Transaction | None:
         return super().transaction(self.transaction_of or transaction_hash)

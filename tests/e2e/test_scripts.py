@@ -46,7 +46,7 @@ def test_a_deployment_a_sensor_and_an_audit_of_its_events(fresh_devnet: Chain, t
     assert (state.sequence, state.last_time) == (12, int(readings[-1][2]))
 
     audited = script("audit_events.py", file, fresh_devnet.url, folder=tmp_path)
-    assert (audited.code, audited.out) == (0, f"{sensor}: 12 LEGAL; head equals storage\n")
+    assert (audited.code, audited.out) == (0, f"{sensor}: 12 LEGAL; verdicts are the rules'; head equals storage\n")
 
 
 def test_they_say_what_is_wrong(fresh_devnet: Chain, tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from conftest import Site
+from sensetrail.chain.devnet import devnet_account
 from sensetrail.core.reading import Measurements
-from sensetrail.errors import InputError, RejectedError, UnfundedAccountError
+from sensetrail.errors import ContractError, InputError, RejectedError, UnfundedAccountError
 from sensetrail.gateway.outbox import Outbox
 from sensetrail.gateway.sender import send_batches, send_own
 
@@ -74,6 +76,67 @@ def test_interrupted_while_a_transaction_is_on_its_way_nothing_is_sent_twice(
     assert not any(log.topics[0] == REJECTED for log in logs)
 
 
+def test_readings_that_another_workspace_overtook_are_numbered_anew(site: Site, outbox: Outbox, tmp_path: Path) -> None:
+    measurements = site.measurements(20)
+    queue(site, outbox, measurements[10:])
+    with Outbox(tmp_path / "other.sqlite") as other:
+        queue(site, other, measurements[:10])
+        list(send_batches(site.registry, other, site.device, site.relayer))
+    sent = list(send_batches(site.registry, outbox, site.device, site.relayer))
+    assert [verdict for one in sent for verdict in one.verdicts.tolist()] == [0] * 10
+    assert site.registry.state(site.device_address).sequence == 20
+
+
+def test_readings_that_come_too_late_are_kept_and_said(site: Site, outbox: Outbox, tmp_path: Path) -> None:
+    measurements = site.measurements(20)
+    queue(site, outbox, measurements[:10])
+    with Outbox(tmp_path / "other.sqlite") as other:
+        queue(site, other, measurements[10:])
+        list(send_batches(site.registry, other, site.device, site.relayer))
+    with pytest.raises(InputError, match="10 queued readings of device"):
+        list(send_batches(site.registry, outbox, site.device, site.relayer))
+    pending = outbox.pending(site.device_address)
+    assert pending is not None
+    assert len(pending.measurements) == 10
+
+
+def test_a_failed_transaction_is_sent_again(site: Site, outbox: Outbox) -> None:
+    queue(site, outbox, site.measurements(5))
+    wrong = {"from": devnet_account(5).address, "to": site.registry.address, "data": "0xdeadbeef", "gas": hex(100_000)}
+    failed = bytes.fromhex(site.chain.request("eth_sendTransaction", wrong)[2:])
+    with pytest.raises(ContractError):
+        site.chain.wait(failed)
+    outbox.mark_sent(site.device_address, 0, 5, failed)
+    assert [len(one.verdicts) for one in send_batches(site.registry, outbox, site.device, site.relayer)] == [5]
+
+
+def test_a_batch_that_somebody_else_brought_first_counts_as_sent(
+    site: Site, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue(site, outbox, site.measurements(20))
+    submit = site.registry.submit_batch
+
+    def overtaken(relayer: Any, batch: Any, signature: Any, on_signed: Any = None) -> bytes:
+        site.chain.wait(submit(site.admin, batch, signature))
+        return submit(relayer, batch, signature, on_signed)
+
+    monkeypatch.setattr(site.registry, "submit_batch", overtaken)
+    sent = list(send_batches(site.registry, outbox, site.device, site.relayer, size=10))
+    assert [len(one.verdicts) for one in sent] == [10, 10]
+    assert site.registry.state(site.device_address).sequence == 20
+    assert outbox.pending(site.device_address) is None
+
+
+def test_two_gateways_on_one_outbox_take_turns(site: Site, tmp_path: Path) -> None:
+    with Outbox(tmp_path / "shared.sqlite") as one, Outbox(tmp_path / "shared.sqlite") as two:
+        measurements = site.measurements(20)
+        assert queue(site, one, measurements[:10]) == 10
+        assert queue(site, two, measurements) == 10
+        list(send_batches(site.registry, two, site.device, site.relayer))
+        assert list(send_batches(site.registry, one, site.device, site.relayer)) == []
+    assert site.registry.state(site.device_address).sequence == 20
+
+
 def interrupt(_: bytes) -> None:
     raise KeyboardInterrupt
 
@@ -84,7 +147,7 @@ def test_readings_that_lie_behind_the_chain_s_are_refused_before_anything_is_sen
     list(send_batches(site.registry, outbox, site.device, site.relayer))
     with pytest.raises(InputError, match="the new ones begin at"):
         queue(site, outbox, measurements[:5])
-    assert outbox.pending(site.device_address, 5) is None
+    assert outbox.pending(site.device_address) is None
 
 
 def test_a_rejection_says_why_and_what_to_do(site: Site, outbox: Outbox) -> None:

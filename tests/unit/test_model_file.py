@@ -188,16 +188,34 @@ def test_references_are_no_arrays() -> None:
         read_model_file(keras_file(write=write))
 
 
-def test_links_out_of_the_file_are_not_followed(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "secret.h5", "w") as other:
-        other["secret"] = np.ones(3)
-
+@pytest.mark.parametrize("link", [h5py.SoftLink("/optimizer/x"), h5py.ExternalLink("secret.h5", "/secret")])
+def test_links_are_refused_for_what_they_lead_to_could_change(link: object) -> None:
     def write(file: h5py.File) -> None:
         plain_weights(file)
-        file["layers/external"] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "/secret")
-        file["layers/soft"] = h5py.SoftLink("/layers/dense")
+        file["layers/link"] = link
 
-    assert read_model_file(keras_file(write=write)).digest == read_model_file(keras_file()).digest
+    with pytest.raises(ManifestError, match="links beyond itself"):
+        read_model_file(keras_file(write=write))
+
+
+def test_an_array_under_two_names_counts_under_both() -> None:
+    def write(file: h5py.File) -> None:
+        plain_weights(file)
+        file["optimizer/x"] = np.ones(3, dtype="<f4")
+        file["layers/twice"] = file["optimizer/x"]
+
+    assert "layers/twice" in read_model_file(keras_file(write=write)).arrays
+
+
+@pytest.mark.parametrize("width", [1, 12])
+def test_groups_that_hold_themselves_are_refused(width: int) -> None:
+    def write(file: h5py.File) -> None:
+        plain_weights(file)
+        for number in range(width):
+            file[f"layers/loop{number}"] = file["layers"]
+
+    with pytest.raises(ManifestError, match="links beyond itself"):
+        read_model_file(keras_file(write=write))
 
 
 def test_external_storage_is_refused(tmp_path: Path) -> None:

@@ -18,6 +18,12 @@ STORAGE_KEY = b"\x07" * 32
 COMMON: dict[str, Any] = {"nonce": 7, "gas": 90_000, "to": TO, "value": 5, "data": "0x" + "ab" * 100}
 ACCESS_LIST = [{"address": TO, "storageKeys": ["0x" + STORAGE_KEY.hex(), "0x" + "00" * 32]}]
 OUR_ACCESS_LIST = ((b"\x5e" * 20, (STORAGE_KEY, bytes(32))),)
+NEW_FEES: dict[str, Any] = {"maxPriorityFeePerGas": 3, "maxFeePerGas": 10**10, "chainId": 31337}
+BLOB_HASHES = (b"\x01" + b"\x2b" * 31, b"\x01" + bytes(31))
+AUTHORIZATIONS = [
+    Account.from_key(keccak(text=f"account {nonce}")).sign_authorization({"chainId": 0, "address": TO, "nonce": nonce})
+    for nonce in (0, 300)
+]
 
 CASES: dict[str, dict[str, Any]] = {
     "type 0": {**COMMON, "gasPrice": 10**9, "chainId": 31337},
@@ -44,7 +50,33 @@ CASES: dict[str, dict[str, Any]] = {
         "chainId": 1,
         "type": 2,
     },
+    "type 3": {**COMMON, **NEW_FEES, "maxFeePerBlobGas": 11, "blobVersionedHashes": BLOB_HASHES, "type": 3},
+    "type 3, access list": {
+        **COMMON,
+        **NEW_FEES,
+        "accessList": ACCESS_LIST,
+        "maxFeePerBlobGas": 0,
+        "blobVersionedHashes": BLOB_HASHES[:1],
+        "type": 3,
+    },
+    "type 4": {**COMMON, **NEW_FEES, "authorizationList": AUTHORIZATIONS, "type": 4},
+    "type 4, access list": {
+        **COMMON,
+        **NEW_FEES,
+        "accessList": ACCESS_LIST,
+        "authorizationList": AUTHORIZATIONS[:1],
+        "type": 4,
+    },
 }
+
+
+def our_extra(fields: dict[str, Any]) -> tuple[object, ...]:
+    if fields.get("type") == 3:
+        return fields["maxFeePerBlobGas"], fields["blobVersionedHashes"]
+    if fields.get("type") == 4:
+        listed = fields["authorizationList"]
+        return ([(each.chain_id, each.address, each.nonce, each.y_parity, each.r, each.s) for each in listed],)
+    return ()
 
 
 def signed(fields: dict[str, Any], key: bytes = KEY) -> tuple[Transaction, bytes]:
@@ -54,7 +86,7 @@ def signed(fields: dict[str, Any], key: bytes = KEY) -> tuple[Transaction, bytes
     chain_id = fields.get("chainId")
     unprotected, protected = theirs.v - 27, theirs.v - 35 - 2 * (chain_id or 0)
     parity = theirs.v if kind else unprotected if chain_id is None else protected
-    fees = (fields["maxPriorityFeePerGas"], fields["maxFeePerGas"]) if kind == 2 else (fields["gasPrice"],)
+    fees = (fields["maxPriorityFeePerGas"], fields["maxFeePerGas"]) if kind >= 2 else (fields["gasPrice"],)
     to: Address | None = fields["to"] or None
     data = bytes.fromhex(fields["data"][2:])
     access_list = OUR_ACCESS_LIST if fields.get("accessList") else ()
@@ -71,6 +103,7 @@ def signed(fields: dict[str, Any], key: bytes = KEY) -> tuple[Transaction, bytes
         parity,
         theirs.r,
         theirs.s,
+        our_extra(fields),
     )
     return transaction, bytes(theirs.hash)
 
@@ -86,7 +119,7 @@ def test_hash_and_sender_are_eth_accounts(name: str) -> None:
 @pytest.mark.parametrize("seed", range(16))
 def test_both_parities(seed: int) -> None:
     key = keccak(text=f"sender {seed}")
-    for name in ("type 0", "type 1", "type 2"):
+    for name in ("type 0", "type 1", "type 2", "type 3", "type 4"):
         transaction, expected_hash = signed(CASES[name], key)
         verify_sender(transaction, expected_hash, address(Account.from_key(key).address))
 
@@ -98,7 +131,7 @@ def test_another_sender_is_named() -> None:
     assert (caught.value.expected, caught.value.actual) == (TO, SENDER)
 
 
-@pytest.mark.parametrize("name", ["type 0", "type 1", "type 2"])
+@pytest.mark.parametrize("name", ["type 0", "type 1", "type 2", "type 3", "type 4"])
 @pytest.mark.parametrize(
     "edit",
     [
@@ -131,6 +164,16 @@ def test_the_access_list_is_signed() -> None:
     for access_list in ((), ((b"\x5e" * 20, (STORAGE_KEY,)),), ((b"\x5f" * 20, (STORAGE_KEY, bytes(32))),)):
         assert replace(transaction, access_list=access_list).hash != transaction_hash
         assert replace(transaction, access_list=access_list).sender != SENDER
+
+
+@pytest.mark.parametrize("name", ["type 3", "type 4"])
+def test_what_newer_types_add_is_signed(name: str) -> None:
+    transaction, transaction_hash = signed(CASES[name])
+    without_last = transaction.extra[-1][:-1]  # type: ignore[index]
+    for extra in ((), (*transaction.extra[:-1], without_last), (*transaction.extra, 0)):
+        edited = replace(transaction, extra=extra)
+        assert edited.hash != transaction_hash
+        assert edited.sender != SENDER
 
 
 def test_a_signature_that_is_none_has_no_sender() -> None:

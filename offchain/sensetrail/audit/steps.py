@@ -2,7 +2,8 @@
 
     1   code        the contracts at both addresses are the ones this package ships, byte for byte
     2   events      the registries' events decode, and the node's blocks agree with each other
-    3   heads       every device's hash chain over its events equals its storage slot: nothing left out or altered
+    3   heads       every device's hash chain over its events equals its storage slot, and profiles and the number of
+                    devices are the registry's: nothing left out or altered
     4   verdicts    the twin judges every reading as the contract did
     5   signatures  every reading was signed by its device
     6   dataset     the legal readings, selected again, have the Merkle root that is anchored
@@ -12,7 +13,8 @@
     10  recall      the model is not recalled
 
 What is not proven: that a sensor measured rightly, that its key was not stolen before it was revoked, that the node
-serves the chain that everyone else sees.
+serves the chain that everyone else sees. The node's word is taken for block timestamps, rejections and
+recalls, and for the time since which a revoked device is not trusted.
 """
 
 from __future__ import annotations
@@ -160,6 +162,8 @@ class Audit:
 
     def _heads(self) -> str:
         registry = SensorRegistry(self.chain, self.deployment.sensor_registry)
+        self._verify_profiles(registry)
+        self._verify_device_count(registry)
         for address, device in self.history.devices.items():
             expected = registry.state_slot(address, self.through.number)
             if device.state.pack() != expected:
@@ -170,8 +174,39 @@ class Audit:
                     f"{hex_word(expected)}{gap}",
                     "an event was left out or altered: read from another node",
                 )
+            record = registry.record(address, self.through.number)
+            if (record.identity_digest, record.untrusted_since) != (
+                device.identity_digest,
+                device.untrusted_since or 0,
+            ):
+                raise _failed(
+                    f"device {address}: its events and the registry's record of it differ",
+                    "the event of its registration or revocation was altered: read from another node",
+                )
         count = len(self.history.devices)
         return f"{count} devices' hash chains equal their storage slots: no accepted reading is missing or altered"
+
+    def _verify_profiles(self, registry: SensorRegistry) -> None:
+        expected, added = registry.profile_count(self.through.number), self.history.profiles
+        if sorted(added) != list(range(1, expected + 1)):
+            raise _failed(
+                f"the events add the profiles {sorted(added)}, the registry has {expected} profiles",
+                "an event was left out or added: read from another node",
+            )
+        for number, rules in added.items():
+            if registry.profile(number, self.through.number) != rules:
+                raise _failed(
+                    f"profile {number}: its event has other rules than the registry",
+                    "the event was altered: read from another node",
+                )
+
+    def _verify_device_count(self, registry: SensorRegistry) -> None:
+        expected, registered = registry.device_count(self.through.number), len(self.history.devices)
+        if registered != expected:
+            raise _failed(
+                f"the events register {registered} devices, the registry has {expected}",
+                "a device was left out or added: read from another node",
+            )
 
     def _verdicts(self) -> str:
         for entry in self.history.entries:

@@ -120,18 +120,19 @@ class Chain:
             raise ChainError("the node has no block 0", "use a node that serves the whole chain")
         return block.hash
 
-    def logs(self, addresses: Sequence[Address], from_block: int, to_block: int) -> list[Log]:
-        """Give the logs of some contracts in a range of blocks, both ends included, in the order of the chain."""
-        found = self._ask(
-            lambda: self._web3.eth.get_logs(
-                {
-                    "address": cast(Any, list(addresses)),
-                    "fromBlock": cast(Any, from_block),
-                    "toBlock": cast(Any, to_block),
-                }
-            )
-        )
-        logs = [_log(entry) for entry in found]
+    def logs(
+        self, addresses: Sequence[Address], from_block: int, to_block: int, topics: Sequence[bytes | None] = ()
+    ) -> list[Log]:
+        """Give the logs of some contracts in a range of blocks, both ends included, in the order of the chain.
+
+        Args:
+            addresses: The contracts.
+            from_block: First height.
+            to_block: Last height.
+            topics: What the first topics must be; None for any.
+        """
+        wanted = {"address": list(addresses), "fromBlock": from_block, "toBlock": to_block, "topics": list(topics)}
+        logs = [_log(entry) for entry in self._ask(lambda: self._web3.eth.get_logs(cast(Any, wanted)))]
         return sorted(logs, key=lambda log: (log.block_number, log.log_index))
 
     def code(self, contract: Address, block_number: int | str = "latest") -> bytes:
@@ -336,7 +337,7 @@ def _receipt(entry: Any) -> Receipt:
 def _transaction(entry: dict[str, Any]) -> Transaction:
     kind = int(entry.get("type", 0))
     v = int(entry["v"])
-    if kind == 2:
+    if kind >= 2:
         fees: tuple[int, ...] = (int(entry["maxPriorityFeePerGas"]), int(entry["maxFeePerGas"]))
     else:
         fees = (int(entry["gasPrice"]),)
@@ -351,10 +352,25 @@ def _transaction(entry: dict[str, Any]) -> Transaction:
         value=int(entry["value"]),
         data=bytes(entry["input"]),
         access_list=[
-            (bytes.fromhex(item["address"][2:]), [bytes(key) for key in item["storageKeys"]])
+            (bytes.fromhex(item["address"][2:]), [bytes.fromhex(key[2:]) for key in item["storageKeys"]])
             for item in entry.get("accessList") or []
         ],
         parity=(v - 35) % 2 if protected else v - 27 if kind == 0 else int(entry.get("yParity", v)),
         r=int.from_bytes(bytes(entry["r"]), "big"),
         s=int.from_bytes(bytes(entry["s"]), "big"),
+        extra=_extra(kind, entry),
     )
+
+
+def _extra(kind: int, entry: dict[str, Any]) -> tuple[object, ...]:
+    """Give what a transaction of this type signs after its access list."""
+    if kind == 3:
+        return int(entry["maxFeePerBlobGas"]), [bytes(blob) for blob in entry["blobVersionedHashes"]]
+    if kind == 4:
+        return ([_authorization(item) for item in entry["authorizationList"]],)
+    return ()
+
+
+def _authorization(item: Any) -> list[object]:
+    where = bytes.fromhex(item["address"][2:])
+    return [int(item["chainId"]), where, *(int(item[name]) for name in ("nonce", "yParity", "r", "s"))]

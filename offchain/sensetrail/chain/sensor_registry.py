@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from eth_account.signers.local import LocalAccount
@@ -16,6 +16,8 @@ from sensetrail.core.primitives import Address, address_bytes, keccak256
 from sensetrail.core.rules import DeviceState, Profile
 from sensetrail.core.typed_data import Signature, domain_separator
 from sensetrail.errors import ChainError
+
+BLOCKS_A_REQUEST = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +40,17 @@ class SensorRegistry(Contract):
         self.transact(registrar, "addProfile", rules.as_tuple())
         return self.profile_count()
 
-    def profile_count(self) -> int:
+    def profile_count(self, block_number: int | str = "latest") -> int:
         """Give how many profiles there are: their numbers are 1 to this."""
-        return int(self.read("profileCount"))
+        return int(self.read("profileCount", block_number=block_number))
 
-    def profile(self, number: int) -> Profile:
+    def profile(self, number: int, block_number: int | str = "latest") -> Profile:
         """Give a profile's rules; all zero where there is none."""
-        return Profile(*self.read("profileOf", number))
+        return Profile(*self.read("profileOf", number, block_number=block_number))
+
+    def device_count(self, block_number: int | str = "latest") -> int:
+        """Give how many devices were ever registered, revoked ones among them."""
+        return int(self.read("deviceCount", block_number=block_number))
 
     def register_device(
         self, registrar: LocalAccount, device: Address, profile: int, identity_digest: bytes
@@ -60,9 +66,9 @@ class SensorRegistry(Contract):
         """Give a device's state, as the contract says it."""
         return DeviceState(*self.read("stateOf", device))
 
-    def record(self, device: Address) -> DeviceRecord:
+    def record(self, device: Address, block_number: int | str = "latest") -> DeviceRecord:
         """Give a device's record."""
-        return DeviceRecord(*self.read("recordOf", device))
+        return DeviceRecord(*self.read("recordOf", device, block_number=block_number))
 
     def state_slot(self, device: Address, block_number: int | str = "latest") -> bytes:
         """Give a device's storage slot as it is, 32 bytes: `mapping(address => DeviceState)` at `_states`."""
@@ -95,6 +101,17 @@ class SensorRegistry(Contract):
     def domain_separator(self) -> bytes:
         """Give the EIP-712 domain separator that batches for this registry are signed under, 32 bytes."""
         return domain_separator(self.chain.chain_id, self.address)
+
+    def accepted_from(self, device: Address) -> Iterator[Accepted]:
+        """Give all events by which readings of a device were accepted, in the order of the chain."""
+        topic = address_bytes(device).rjust(32, b"\0")
+        newest = self.chain.latest_block().number
+        for start in range(0, newest + 1, BLOCKS_A_REQUEST):
+            end = min(start + BLOCKS_A_REQUEST - 1, newest)
+            for log in self.chain.logs([self.address], start, end, topics=[None, topic]):
+                event = decode_log(log)
+                if isinstance(event, Accepted):
+                    yield event
 
     def outcome(self, receipt: Receipt) -> Accepted | Rejected:
         """Tell from its receipt what became of a `post` or `submitBatch`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+from math import isfinite
 from typing import Annotated
 
 import typer
@@ -28,7 +29,7 @@ from sensetrail.core.canonical import json_digest
 from sensetrail.core.primitives import hex_word
 from sensetrail.core.reading import HUMIDITY_LIMITS, TEMPERATURE_LIMITS, quantise
 from sensetrail.core.rules import INDOOR, Profile
-from sensetrail.errors import InputError, WorkspaceError
+from sensetrail.errors import InputError
 from sensetrail.report.section import Table
 from sensetrail.workspace import Workspace
 
@@ -65,10 +66,10 @@ def deploy(
     from sensetrail.chain.deployment import deploy as deploy_registries
 
     place = Workspace(workspace)
-    if place.has_deployment():
-        raise WorkspaceError(f"there is a deployment in {workspace} already", "choose another --workspace")
     chain = connect(rpc)
-    deployment = deploy_registries(chain, paying_account(chain, account))
+    payer = paying_account(chain, account)
+    place.reserve_deployment()
+    deployment = deploy_registries(chain, payer)
     place.write_deployment(deployment)
     if as_json:
         print_json(deployment.to_json())
@@ -194,15 +195,20 @@ def device_fund(
     rpc: Rpc = DEFAULT_RPC,
     workspace: Folder = DEFAULT_FOLDER,
     account: AccountFile = None,
+    as_json: Json = False,
 ) -> None:
     """Send a device ether, which it needs to post by its own transactions.
 
     Example: sensetrail device fund kitchen --ether 1
     """
     address = device_address(Workspace(workspace), name)
+    if not isfinite(ether):
+        raise InputError(f"{ether} ether is no amount", "give a number, such as --ether 1")
     chain = connect(rpc)
     chain.wait(chain.send(paying_account(chain, account), address, value=int(ether * 10**18)))
-    say(f"{name} ({address}) has {chain.balance(address) / 10**18} ether")
+    balance = chain.balance(address)
+    result = {"device": address, "balance_wei": balance}
+    print_json(result) if as_json else say(f"{name} ({address}) has {balance / 10**18} ether")
 
 
 @device.command("revoke")
@@ -212,6 +218,7 @@ def device_revoke(
     rpc: Rpc = DEFAULT_RPC,
     workspace: Folder = DEFAULT_FOLDER,
     account: AccountFile = None,
+    as_json: Json = False,
 ) -> None:
     """Revoke a device for good.
 
@@ -223,8 +230,12 @@ def device_revoke(
     address = device_address(place, name)
     chain, deployment = connect_deployment(rpc, place)
     registry = SensorRegistry(chain, deployment.sensor_registry)
-    registry.revoke_device(paying_account(chain, account), address, parse_time(since))
-    say(f"{name} ({address}) is revoked; its readings from {since} on are not trusted")
+    moment = parse_time(since)
+    registry.revoke_device(paying_account(chain, account), address, moment)
+    result = {"device": address, "untrusted_since": moment}
+    print_json(result) if as_json else say(
+        f"{name} ({address}) is revoked; its readings from {since} on are not trusted"
+    )
 
 
 @device.command("list")

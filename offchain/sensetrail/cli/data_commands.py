@@ -68,7 +68,7 @@ def post(
     """
     from sensetrail.chain.sensor_registry import SensorRegistry
     from sensetrail.gateway.outbox import Outbox
-    from sensetrail.gateway.sender import send_batches, send_own
+    from sensetrail.gateway.sender import send_batches, send_own, settle
     from sensetrail.sensor.keystore import open_key
 
     place = Workspace(workspace)
@@ -91,7 +91,7 @@ def post(
             outbox.queue(device, readings, registry.state(device))
         for name, key in keys.items():
             device = address(key.address)
-            pending = outbox.pending(device, registry.state(device).sequence)
+            pending = settle(registry, outbox, device)
             task = progress.add_task(name, total=0 if pending is None else len(pending.measurements))
             sending = (
                 send_own(registry, outbox, key, before_sending)
@@ -242,7 +242,7 @@ def dataset(
     """
     from sensetrail.core.dataset import Selection, describe, select
     from sensetrail.core.history import replay
-    from sensetrail.dataset.folder import Dataset, write_dataset
+    from sensetrail.dataset.folder import Dataset, read_dataset, write_dataset
 
     place = Workspace(workspace)
     chosen = None if not devices else tuple(device_address(place, device) for device in devices)
@@ -262,6 +262,10 @@ def dataset(
     rows = select(history, selection)
     record = describe(rows, selection, block.number, block.hash)
     folder = place.dataset(name)
+    if (folder / "dataset.json").exists() and read_dataset(folder, verify=False).record != record:
+        raise WorkspaceError(
+            f"there is another dataset in {folder} already", "choose another name: it is not overwritten"
+        )
     write_dataset(folder, Dataset(rows, selection, record))
     result = {
         "folder": str(folder),
@@ -285,7 +289,7 @@ def _synchronised(
     from sensetrail.indexer.sync import synchronise
 
     contracts = (deployment.sensor_registry, deployment.model_registry)
-    with SqliteStore(workspace.index, deployment.genesis_hash) as store:
+    with SqliteStore(workspace.index, deployment.genesis_hash, contracts) as store:
         if rebuild:
             store.clear()
         with progress_bar(quiet) as progress:

@@ -12,7 +12,7 @@ import typer
 
 from sensetrail.cli import chain_commands, data_commands, demo_command, model_commands
 from sensetrail.cli.output import note, warn
-from sensetrail.errors import SensetrailError
+from sensetrail.errors import InputError, SensetrailError
 
 INTERRUPTED = 130
 """Typer's exit code after Ctrl-C."""
@@ -51,6 +51,10 @@ def run() -> None:
         warn(f"error: {' '.join(error.what.split())}")
         note(f"to do: {' '.join(error.to_do.split())}")
         sys.exit(error.exit_code)
+    except OSError as error:
+        warn(f"error: {error.filename or 'a file'}: {error.strerror or error}")
+        note("to do: check the path and its permissions")
+        sys.exit(InputError.exit_code)
     except SystemExit as end:
         if end.code == INTERRUPTED:
             warn("interrupted")

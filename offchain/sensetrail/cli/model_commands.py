@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
 
 import typer
 
@@ -22,7 +23,7 @@ from sensetrail.cli.session import (
 from sensetrail.core.primitives import ZERO_WORD, hex_word
 from sensetrail.errors import InputError
 from sensetrail.report.section import Table
-from sensetrail.workspace import Workspace, read_model
+from sensetrail.workspace import Workspace, read_model, require_free
 
 MODEL = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name in this workspace, or its folder.")]
 
@@ -58,6 +59,8 @@ def train(
     from sensetrail.dataset.folder import read_dataset
 
     place = Workspace(workspace)
+    folder = place.model(model)
+    require_free(folder, "manifest.json")
     found = read_dataset(place.dataset(dataset))
     parent_digest = ZERO_WORD if parent is None else read_model(place.model(parent))[0].weights_digest
     with err.status("training"):
@@ -66,7 +69,6 @@ def train(
 
         defaults = DEFAULTS[HUMIDITY if task is TaskName.HUMIDITY else DEVICE]
         configuration = defaults.with_seed(seed).with_split(str(split))
-        folder = place.model(model)
         _, manifest = make_model(folder, found.rows, found.selection, found.record, configuration, parent_digest)
     if as_json:
         print_json({"folder": str(folder), **manifest.to_json()})
@@ -115,6 +117,7 @@ def recall(
     rpc: Rpc = DEFAULT_RPC,
     workspace: Folder = DEFAULT_FOLDER,
     account: AccountFile = None,
+    as_json: Json = False,
 ) -> None:
     """Recall an anchored model, for good: audits of it fail from now on, and predictions are refused.
 
@@ -127,7 +130,8 @@ def recall(
     chain, deployment = connect_deployment(rpc, place)
     registry = ModelRegistry(chain, deployment.model_registry)
     registry.recall_model(paying_account(chain, account), manifest.weights_digest, reason)
-    say(f"{model} is recalled: {reason}")
+    result = {"weights_digest": hex_word(manifest.weights_digest), "reason": reason}
+    print_json(result) if as_json else say(f"{model} is recalled: {reason}")
 
 
 def audit(
@@ -199,8 +203,7 @@ def predict(
     Example: sensetrail predict night-humidity --temperature 31.2
     """
     place = Workspace(workspace)
-    folder = place.model(model)
-    manifest, model_file = read_model(folder)
+    manifest, model_file = read_model(place.model(model))
     if unverified:
         warn("UNVERIFIED: nothing says that this model is what it claims to be, or still stands")
     else:
@@ -218,11 +221,11 @@ def predict(
     _check_finite(temperature, humidity)
     result: dict[str, object] = {"model": hex_word(manifest.weights_digest), "verified": not unverified}
     if humidity is None:
-        answer = round(_predict_humidity(folder, temperature), 2)
+        answer = round(_predict_humidity(model_file.data, temperature), 2)
         result["humidity"] = answer
         text = f"{answer} %RH at {temperature} degC"
     else:
-        probabilities = _predict_device(folder, manifest.labels, temperature, humidity)
+        probabilities = _predict_device(model_file.data, manifest.labels, temperature, humidity)
         result["probabilities"] = probabilities
         text = "\n".join(f"{device}  {p:.1%}" for device, p in sorted(probabilities.items(), key=lambda pair: -pair[1]))
     print_json(result) if as_json else say(text)
@@ -235,18 +238,30 @@ def _check_finite(*values: float | None) -> None:
         raise InputError("a temperature or humidity that is not a finite number", "give degC and %RH")
 
 
-def _predict_humidity(folder: Path, temperature: float) -> float:
+def _load(data: bytes) -> Any:
+    """Load a model from the bytes that were verified: the file may be another by now."""
+    with err.status("loading TensorFlow"), TemporaryDirectory() as folder:
+        from sensetrail.training.fit import load
+
+        path = Path(folder) / "model.keras"
+        path.write_bytes(data)
+        return load(path)
+
+
+def _predict_humidity(data: bytes, temperature: float) -> float:
     import numpy as np
 
-    with err.status("loading TensorFlow"):
-        from sensetrail.training.fit import load, predict_humidity
-    return float(predict_humidity(load(folder / "model.keras"), np.array([temperature]))[0])
+    model = _load(data)
+    from sensetrail.training.fit import predict_humidity
+
+    return float(predict_humidity(model, np.array([temperature]))[0])
 
 
-def _predict_device(folder: Path, labels: tuple[str, ...], temperature: float, humidity: float) -> dict[str, float]:
+def _predict_device(data: bytes, labels: tuple[str, ...], temperature: float, humidity: float) -> dict[str, float]:
     import numpy as np
 
-    with err.status("loading TensorFlow"):
-        from sensetrail.training.fit import load, predict_device
-    probabilities = predict_device(load(folder / "model.keras"), np.array([temperature]), np.array([humidity]))[0]
+    model = _load(data)
+    from sensetrail.training.fit import predict_device
+
+    probabilities = predict_device(model, np.array([temperature]), np.array([humidity]))[0]
     return {label: round(float(p), 4) for label, p in zip(labels, probabilities, strict=True)}

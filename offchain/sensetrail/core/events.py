@@ -72,6 +72,7 @@ class Rejection(IntEnum):
     REVOKED_DEVICE = 3
     WRONG_SIGNATURE = 4
     WRONG_SEQUENCE = 5
+    SENDER_IS_CODE = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,14 +224,14 @@ def _dataset_registered(indexed: list[bytes], data: bytes) -> DatasetRegistered:
 
 
 def _model_registered(indexed: list[bytes], data: bytes) -> ModelRegistered:
-    manifest_digest, task = _decode(["bytes32", "string"], data)
+    manifest_digest, task = _decode(["bytes32", "bytes"], data)
     weights_digest, dataset_id, parent = indexed
-    return ModelRegistered(weights_digest, dataset_id, parent, manifest_digest, task)
+    return ModelRegistered(weights_digest, dataset_id, parent, manifest_digest, _text(task))
 
 
 def _model_recalled(indexed: list[bytes], data: bytes) -> ModelRecalled:
-    (reason,) = _decode(["string"], data)
-    return ModelRecalled(indexed[0], reason)
+    (reason,) = _decode(["bytes"], data)
+    return ModelRecalled(indexed[0], _text(reason))
 
 
 _DECODERS: dict[str, tuple[int, Callable[[list[bytes], bytes], Event]]] = {
@@ -273,6 +274,11 @@ def decode_log(log: Log) -> Event | None:
         return decoder(list(log.topics[1:]), log.data)
     except (DecodingError, ValueError, OverflowError, SensetrailError) as error:
         raise _malformed(f"{name} in block {log.block_number}, log {log.log_index}: {error}") from error
+
+
+def _text(data: bytes) -> str:
+    """Read a string: Solidity lets its sender put any bytes into one."""
+    return data.decode(errors="replace")
 
 
 def _decode(types: list[str], data: bytes) -> tuple[Any, ...]:

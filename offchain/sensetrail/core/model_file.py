@@ -12,7 +12,7 @@ import io
 import lzma
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -38,6 +38,10 @@ _DAMAGE = (
     RuntimeError,
 )
 """All that zipfile and h5py raise on damaged files."""
+MAX_DEPTH = 16
+"""Levels of groups: Keras' own files have three."""
+MAX_ITEMS = 100_000
+"""Groups and arrays in a file."""
 MEMBER_LIMITS = {"config.json": 16 << 20, "model.weights.h5": 4 << 30}
 """The largest member sizes that are read, bytes: a model file may be a bomb."""
 NOT_ARCHITECTURE = frozenset({"compile_config", "build_config", "shared_object_id"})
@@ -50,10 +54,12 @@ class ModelFile:
     Attributes:
         architecture: Its configuration as JSON, without what says how it was made.
         arrays: Path to array of every weight, in the order of the paths.
+        data: The file's bytes: what is to be loaded is what was verified.
     """
 
     architecture: Any
     arrays: dict[str, NDArray[Any]]
+    data: bytes = field(repr=False)
 
     @property
     def digest(self) -> bytes:
@@ -87,7 +93,7 @@ def read_model_file(data: bytes) -> ModelFile:
                 arrays = _arrays(file, len(weights))
     except _DAMAGE as error:
         raise ManifestError(f"not a .keras file: {error}", "restore the original model file") from error
-    return ModelFile(_strip(config), dict(sorted(arrays.items())))
+    return ModelFile(_strip(config), dict(sorted(arrays.items())), data)
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -99,21 +105,28 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
 def _arrays(file: h5py.File, size: int) -> dict[str, NDArray[Any]]:
     """Read every weight; `size` is the file's, and bounds what its arrays can hold: Keras compresses nothing."""
     arrays: dict[str, NDArray[Any]] = {}
-    left = size
-
-    # visititems follows neither soft nor external links, so nothing outside this file is read.
-    def visit(path: str | bytes, item: object) -> None:
-        nonlocal left
-        if not isinstance(path, str):
-            raise ManifestError("a weight in the model file has no readable name", "restore the original model file")
-        if not isinstance(item, h5py.Dataset) or path.startswith("optimizer/"):
-            return
-        left -= prod(item.shape or ()) * item.dtype.itemsize
-        if item.external or item.is_virtual or item.dtype.kind not in "biuf" or left < 0:
-            raise ManifestError(f"{path} in the model file is not a plain array", "restore the original model file")
-        arrays[path] = np.asarray(item[()])
-
-    file.visititems(visit)
+    left, seen = size, 0
+    pending: list[tuple[str, h5py.Group]] = [("", file)]
+    while pending:
+        prefix, group = pending.pop()
+        for name in group:
+            path = f"{prefix}{name}" if isinstance(name, str) else ""
+            seen += 1
+            # Only a hard link stays inside this file and under its own name; the limits end cycles of them.
+            is_hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
+            if not path or not is_hard or path.count("/") > MAX_DEPTH or seen > MAX_ITEMS:
+                raise ManifestError("the model file links beyond itself", "restore the original model file")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                if path != "optimizer":
+                    pending.append((f"{path}/", item))
+                continue
+            if not isinstance(item, h5py.Dataset):
+                raise ManifestError(f"{path} in the model file is no array", "restore the original model file")
+            left -= prod(item.shape or ()) * item.dtype.itemsize
+            if item.external or item.is_virtual or item.dtype.kind not in "biuf" or left < 0:
+                raise ManifestError(f"{path} in the model file is not a plain array", "restore the original model file")
+            arrays[path] = np.asarray(item[()])
     if not arrays:
         raise ManifestError("the model file has no weights", "restore the original model file")
     return arrays

@@ -1,7 +1,7 @@
 """Transactions' own signatures: who sent a device's `post`.
 
 A node serves a transaction as JSON; its fields are encoded again, so that its hash and its signer are computed, not
-believed. Types 0 (EIP-155), 1 (EIP-2930) and 2 (EIP-1559).
+believed. Types 0 (EIP-155), 1 (EIP-2930), 2 (EIP-1559), 3 (EIP-4844) and 4 (EIP-7702).
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ class Transaction:
     """A signed transaction.
 
     Attributes:
-        type: 0, 1 or 2.
+        type: 0 to 4.
         chain_id: None for a type 0 transaction without replay protection.
-        fees: Gas price (types 0 and 1), or priority fee and fee cap (type 2), wei.
+        fees: Gas price (types 0 and 1), or priority fee and fee cap (types 2 to 4), wei.
         access_list: Pairs of address (20 bytes) and storage keys (32 bytes each).
         to: None for a creation.
         parity: Of the signature, 0 or 1.
+        extra: What the type signs after the access list, as RLP takes it. Type 3: fee cap for blob gas, and the list of
+            blob hashes. Type 4: the list of authorisations (chain id, address, nonce, parity, r, s).
     """
 
     type: int
@@ -41,6 +43,7 @@ class Transaction:
     parity: int
     r: int
     s: int
+    extra: tuple[object, ...] = ()
 
     @property
     def hash(self) -> bytes:
@@ -65,7 +68,7 @@ class Transaction:
         common = [self.nonce, *self.fees, self.gas, to, self.value, self.data]
         if self.type == 0:
             return common
-        return [self.chain_id, *common, self.access_list]
+        return [self.chain_id, *common, self.access_list, *self.extra]
 
 
 def verify_sender(transaction: Transaction, transaction_hash: bytes, sender: Address) -> None:

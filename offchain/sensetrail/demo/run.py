@@ -153,7 +153,7 @@ class Demo:
 
     def _index(self, deployment: Deployment, outcomes: list[Outcome]) -> tuple[History, Dataset]:
         contracts = (deployment.sensor_registry, deployment.model_registry)
-        with SqliteStore(self.workspace.index, deployment.genesis_hash) as store:
+        with SqliteStore(self.workspace.index, deployment.genesis_hash, contracts) as store:
             synchronise(self.chain, store, contracts, deployment.block_number)
             cursor = store.cursor()
             assert cursor is not None  # noqa: S101 - the deployment's own blocks are behind it

@@ -15,6 +15,7 @@ from sensetrail.chain.sensor_registry import SensorRegistry
 from sensetrail.core.batch import Batch, encode
 from sensetrail.core.events import Accepted, Rejection
 from sensetrail.core.primitives import address, keccak256
+from sensetrail.core.rules import Verdict
 from sensetrail.core.typed_data import Signature, batch_digest, sign
 from sensetrail.demo.stream import Attack, Message
 
@@ -32,6 +33,20 @@ def demo_key(name: str) -> LocalAccount:
     """
     account: LocalAccount = Account.from_key(keccak256(f"sensetrail demo, throw-away key of {name}".encode()))
     return account
+
+
+SIGNS: dict[Attack, Rejection | Verdict] = {
+    Attack.UNKNOWN_DEVICE: Rejection.UNKNOWN_DEVICE,
+    Attack.FORGED_SIGNATURE: Rejection.WRONG_SIGNATURE,
+    Attack.REPLAY: Rejection.WRONG_SEQUENCE,
+    Attack.REVOKED_DEVICE: Rejection.REVOKED_DEVICE,
+    Attack.ALTERED: Rejection.WRONG_SIGNATURE,
+    Attack.OUT_OF_RANGE: Verdict.TEMPERATURE_RANGE,
+    Attack.JUMP: Verdict.TEMPERATURE_STEP,
+    Attack.BACK_DATED: Verdict.TIME_NOT_AFTER,
+    Attack.FUTURE_DATED: Verdict.TIME_IN_FUTURE,
+}
+"""What the contract must say of each attack for it to count as caught."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,8 +67,13 @@ class Outcome:
 
     @property
     def caught(self) -> bool:
-        """Whether none of its readings can reach a dataset."""
-        return self.rejection != Rejection.NONE or bool((self.verdicts != 0).all())
+        """Whether the contract said of it, all of it, just what it is: none of its readings can reach a dataset."""
+        if self.message.attack is None:
+            return False
+        sign = SIGNS[self.message.attack]
+        if isinstance(sign, Rejection):
+            return self.rejection is sign
+        return self.rejection is Rejection.NONE and bool((self.verdicts & sign != 0).all())
 
 
 class DemoSender:
@@ -140,7 +160,8 @@ class AttackCount:
         attack: Which.
         messages: How many were sent.
         readings: How many readings they carried.
-        caught: How many of the messages had no reading that can reach a dataset.
+        caught: How many of the messages the contract recognised as what they were, so that no reading of them can
+            reach a dataset.
     """
 
     attack: Attack

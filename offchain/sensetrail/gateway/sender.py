@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from eth_account.signers.local import LocalAccount
 from numpy.typing import NDArray
 
-from sensetrail.chain.client import Receipt
 from sensetrail.chain.sensor_registry import SensorRegistry
-from sensetrail.core.batch import encode, split
+from sensetrail.core.batch import decode, encode, split
 from sensetrail.core.events import Accepted, Rejected, Rejection
-from sensetrail.core.primitives import address
+from sensetrail.core.primitives import Address, address
 from sensetrail.core.typed_data import batch_digest, sign
-from sensetrail.errors import RejectedError
-from sensetrail.gateway.outbox import Outbox, Pending
+from sensetrail.errors import ContractError, RejectedError
+from sensetrail.gateway.outbox import Outbox, Pending, Reading, Unsettled
 
 DEFAULT_BATCH = 120
 BeforeSending = Callable[[int], None]
@@ -27,6 +27,7 @@ REMEDIES = {
     Rejection.REVOKED_DEVICE: "the device is revoked for good: give it a new key and register that",
     Rejection.WRONG_SIGNATURE: "check that the registry and the chain are the right ones",
     Rejection.WRONG_SEQUENCE: "another gateway sends for this device: use only one; then run the command again",
+    Rejection.SENDER_IS_CODE: "send batches: `sensetrail post` without --own",
 }
 
 
@@ -112,6 +113,41 @@ def send_batches(
     yield from _send(registry, outbox, device, size, batch, before_sending)
 
 
+def settle(registry: SensorRegistry, outbox: Outbox, device: Address) -> Pending | None:
+    """Find out what became of all that was sent, and number the rest on from there.
+
+    Args:
+        registry: Where it was sent to.
+        outbox: Where it was sent from.
+        device: Whose readings.
+
+    Returns:
+        What is still to be sent; None where nothing is.
+    """
+    for transaction_hash in outbox.hashes_on_their_way(device):
+        if registry.chain.transaction(transaction_hash) is not None:
+            # Failed or not: what its readings' numbers hold now is asked below.
+            with suppress(ContractError):
+                registry.chain.wait(transaction_hash)
+    state = registry.state(device)
+    unsettled = outbox.unsettled(device, state.sequence)
+    if unsettled:
+        outbox.mark_accepted(device, _accepted_among(registry, device, unsettled))
+    outbox.renumber(device, state)
+    return outbox.pending(device)
+
+
+def _accepted_among(registry: SensorRegistry, device: Address, unsettled: Sequence[Unsettled]) -> list[int]:
+    """Give the sequence numbers under which the chain's events hold just these readings."""
+    held: dict[int, Reading] = {}
+    for event in registry.accepted_from(device):
+        readings = decode(event.batch)
+        columns = (readings.measured_at, readings.temperature, readings.humidity)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        held |= dict(enumerate(rows, start=event.batch.header.first_sequence))
+    return [one.sequence for one in unsettled if held.get(one.sequence) == one.reading]
+
+
 def _send(
     registry: SensorRegistry,
     outbox: Outbox,
@@ -121,9 +157,7 @@ def _send(
     before_sending: BeforeSending,
 ) -> Generator[Sent, None, None]:
     who = address(device.address)
-    _settle(registry, outbox, device)
-    sequence = registry.state(who).sequence
-    pending = outbox.pending(who, sequence)
+    pending = settle(registry, outbox, who)
     i = 0
     while pending is not None and i < len(pending.measurements):
         count = len(next(split(pending.measurements[i:], size)))
@@ -134,27 +168,25 @@ def _send(
 
         before_sending(int(pending.measurements.measured_at[i + count - 1]))
         receipt = registry.chain.wait(transmit(pending, i, note))
-        yield _outcome(registry, receipt)
+        sequences = range(first, first + count)
+        outcome = registry.outcome(receipt)
+        if isinstance(outcome, Rejected):
+            # A signed batch may reach the chain by anyone's hand: then ours comes second, and all is well.
+            outcome = _by_another_hand(registry, outbox, who, sequences) or outcome
+        if isinstance(outcome, Rejected):
+            reason = outcome.reason.name.lower().replace("_", " ")
+            raise RejectedError(f"the registry rejected what device {who} sent: {reason}", REMEDIES[outcome.reason])
+        outbox.mark_accepted(who, sequences)
+        yield Sent(outcome.verdicts, receipt.gas_used, receipt.transaction_hash)
         i += count
 
 
-def _settle(registry: SensorRegistry, outbox: Outbox, device: LocalAccount) -> None:
-    """Wait for a transaction that an interrupted run left on its way, so that nothing is sent twice."""
-    who = address(device.address)
-    pending = outbox.pending(who, registry.state(who).sequence)
-    if pending is None:
-        return
-    for transaction_hash in dict.fromkeys(pending.transaction_hashes):
-        if transaction_hash is not None and registry.chain.transaction(transaction_hash) is not None:
-            registry.chain.wait(transaction_hash)
-
-
-def _outcome(registry: SensorRegistry, receipt: Receipt) -> Sent:
-    match registry.outcome(receipt):
-        case Accepted(verdicts=verdicts):
-            return Sent(verdicts, receipt.gas_used, receipt.transaction_hash)
-        case Rejected(device=device, reason=reason):
-            raise RejectedError(
-                f"the registry rejected what was sent for device {device}: {reason.name.lower().replace('_', ' ')}",
-                REMEDIES[reason],
-            )
+def _by_another_hand(registry: SensorRegistry, outbox: Outbox, device: Address, sequences: range) -> Accepted | None:
+    """Give the event by which somebody else's transaction brought just these readings, if one did."""
+    sent = [one for one in outbox.unsettled(device, sequences.stop) if one.sequence in sequences]
+    if not sent or len(_accepted_among(registry, device, sent)) < len(sequences):
+        return None
+    return next(
+        (event for event in registry.accepted_from(device) if event.batch.header.first_sequence == sequences.start),
+        None,
+    )

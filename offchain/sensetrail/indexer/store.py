@@ -13,7 +13,7 @@ from sensetrail.core.primitives import Address, address, hex_word
 from sensetrail.errors import WorkspaceError, WrongChainError
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS origin (genesis_hash BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS origin (genesis_hash BLOB NOT NULL, contracts TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS cursor (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     number INTEGER NOT NULL,
@@ -61,35 +61,35 @@ class Store(Protocol):
 class SqliteStore:
     """A store in a file."""
 
-    def __init__(self, path: Path, genesis_hash: bytes) -> None:
+    def __init__(self, path: Path, genesis_hash: bytes, contracts: Sequence[Address]) -> None:
         """Open the store, or make a new one.
 
         Args:
             path: The file.
             genesis_hash: The chain's block 0, 32 bytes.
+            contracts: Whose logs it holds.
 
         Raises:
-            WrongChainError: It holds another chain's logs.
+            WrongChainError: It holds another chain's or other contracts' logs.
             WorkspaceError: It is no store.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(path, isolation_level=None)
+        expected = (genesis_hash, " ".join(contracts))
         try:
+            self._database = sqlite3.connect(path, isolation_level=None)
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.executescript(SCHEMA)
-            origin = self._database.execute("SELECT genesis_hash FROM origin").fetchone()
-            if origin is None:
-                self._database.execute("INSERT INTO origin VALUES (?)", (genesis_hash,))
+            self._database.execute("INSERT INTO origin SELECT ?, ? WHERE NOT EXISTS (SELECT * FROM origin)", expected)
+            origin = self._database.execute("SELECT genesis_hash, contracts FROM origin").fetchone()
         except sqlite3.DatabaseError as error:
-            self._database.close()
             raise WorkspaceError(f"{path} is not an index: {error}", "delete it and index again") from error
-        if origin is not None and origin[0] != genesis_hash:
+        if origin != expected:
             self._database.close()
             raise WrongChainError(
-                f"{path} is the index of another chain (genesis block {hex_word(origin[0])})",
-                "give the right node with --rpc, or use a new --workspace",
-                expected=origin[0],
-                actual=genesis_hash,
+                f"{path} is the index of another deployment: {origin[1]} on the chain of block {hex_word(origin[0])}",
+                "use that deployment's node, or a new --workspace",
+                expected=origin,
+                actual=expected,
             )
 
     def __enter__(self) -> SqliteStore:
@@ -106,9 +106,22 @@ class SqliteStore:
         return Block(*row) if row else None
 
     def append(self, blocks: Sequence[Block], logs: Sequence[Log], cursor: Block) -> None:
-        """Store blocks and their logs and move the cursor, all or nothing."""
+        """Store blocks and their logs and move the cursor, all or nothing.
+
+        Raises:
+            WorkspaceError: Another indexer stored some of them meanwhile.
+        """
+        try:
+            self._append(blocks, logs, cursor)
+        except (sqlite3.IntegrityError, sqlite3.OperationalError) as error:
+            raise WorkspaceError("another command uses this index", "run this one again after it") from error
+
+    def _append(self, blocks: Sequence[Block], logs: Sequence[Log], cursor: Block) -> None:
         with self._database:
             self._database.execute("BEGIN IMMEDIATE")
+            found = self.cursor()
+            if found is not None and found.number >= cursor.number:
+                raise sqlite3.IntegrityError("the cursor is past these blocks")
             self._database.executemany(
                 "INSERT INTO blocks VALUES (?, ?, ?, ?)",
                 [(block.number, block.hash, block.parent_hash, block.timestamp) for block in blocks],

@@ -62,10 +62,14 @@ def read_source(path: Path, *, skip_invalid: bool = False) -> Source:
             hint = f"{error.to_do}; or leave such rows out with --skip-invalid"
             raise ReadingError(f"{path.name}, row {number}: {error.what}", hint) from error
         readings = columns.setdefault(name, [])
-        if readings and reading[0] < readings[-1][0]:
+        # The same row twice is one reading; another one in the same second would be judged illegal.
+        if readings and reading[0] <= readings[-1][0] and reading != readings[-1]:
+            if skip_invalid and reading[0] == readings[-1][0]:
+                skipped += 1
+                continue
             raise ReadingError(
-                f"{path.name}, row {number}: device {name}'s time falls back behind the row before",
-                "sort the file by time",
+                f"{path.name}, row {number}: device {name}'s time is not after that of the row before",
+                "sort the file by time, with one row a second at most",
             )
         readings.append(reading)
     if not columns:
