@@ -144,6 +144,30 @@ def test_readings_that_lie_ahead_of_the_chain_s_clock_are_not_wasted(guard: Guar
     assert "--devnet-clock" in to_do
 
 
+def test_another_row_in_the_same_second_is_refused_and_the_same_row_is_one_reading(guard: Guard) -> None:
+    said, _ = guard.fails(INPUT, "post", guard.write("same.csv", f"{HEADER}\nA,100,20,50\nA,100,21,50\n"))
+    assert "row 3: device A's time is not after" in said
+    readings_csv(guard.terminal.folder / "a.csv", ["A"], 2)
+    lines = (guard.terminal.folder / "a.csv").read_text().splitlines(keepends=True)
+    twice = guard.write("twice.csv", "".join([*lines, lines[-1]]))
+    assert guard.terminal.json("post", twice, "--devnet-clock")["readings"] == 2
+
+
+def test_nothing_is_deployed_where_the_deployment_cannot_be_written(guard: Guard) -> None:
+    said, _ = guard.fails(INPUT, "deploy", "--workspace", guard.write("file", "no folder"))
+    assert "cannot write to file" in said
+    assert "file: " in guard.fails(INPUT, "demo", "--out", "file")[0]
+
+
+def test_a_dataset_is_not_replaced_by_another(guard: Guard) -> None:
+    readings_csv(guard.terminal.folder / "a.csv", ["A"], 4)
+    guard.terminal.done("post", "a.csv", "--devnet-clock")
+    guard.terminal.done("dataset", "night")
+    guard.terminal.done("dataset", "night")
+    said, _ = guard.fails(INPUT, "dataset", "night", "--until", INDOOR_START + 60)
+    assert "another dataset" in said
+
+
 def test_passwords_and_keystores(guard: Guard) -> None:
     readings_csv(guard.terminal.folder / "a.csv", ["A"], 2)
     said, to_do = guard.fails(KEY, "post", "a.csv", "--devnet-clock", SENSETRAIL_PASSWORD=None)
