@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,6 +22,10 @@ from sensetrail.core.primitives import Address, address, keccak256
 from sensetrail.core.reading import Measurements
 from sensetrail.core.rules import INDOOR
 from sensetrail.core.typed_data import Signature, batch_digest, sign
+
+# A shell's background job ignores SIGINT, and so would every command that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 START = 1_767_225_600
 """When the tests' chain begins, Unix seconds."""

@@ -265,6 +265,11 @@ def device_list(rpc: Rpc = DEFAULT_RPC, workspace: Folder = DEFAULT_FOLDER, as_j
 
 def wait_for_signal() -> None:
     """Wait for Ctrl-C or a termination signal."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # Raised, not sent on: a shell's background job ignores SIGINT, and must end by SIGTERM all the same.
+    signal.signal(signal.SIGTERM, stop)
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()
