@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -211,8 +211,3 @@ def count_clean(outcomes: Sequence[Outcome]) -> CleanCount:
         if outcome.rejection == Rejection.NONE:
             before[message.device] = message.attack
     return CleanCount(readings, legal, after_attack, readings - legal - after_attack)
-
-
-def device_names(sensors: Mapping[str, object]) -> dict[str, str]:
-    """Give each sensor's name by its demo key's address."""
-    return {address(demo_key(name).address): name for name in sensors}
