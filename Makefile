@@ -7,7 +7,9 @@ export PYTHON
 OUT ?= sensetrail-demo
 WORKERS ?= 2
 
-.PHONY: help setup demo test check format lock artifacts vectors wheel clean
+ANALYSIS := PATH=$(CURDIR)/.venv/analysis/bin:$(PATH)
+
+.PHONY: help setup demo test check coverage slither prove format lock artifacts vectors wheel clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,16 +32,31 @@ check: setup ## Lint, types, import layers, formatting, and that the committed a
 	npm run --silent lint
 	python scripts/compile.py --check
 
+coverage: setup ## Every line and branch of the contracts by their tests, or fail
+	node scripts/coverage.mjs
+
+slither: ## Look for known weaknesses in the contracts
+	@scripts/setup analysis
+	@$(ANALYSIS) slither .
+
+prove: ## Prove the lane arithmetic for every argument
+	@scripts/setup analysis
+	@mkdir -p build/proofs
+	@$(ANALYSIS) FOUNDRY_PROFILE=prove halmos 2>&1 | tee build/proofs/log; exit $${PIPESTATUS[0]}
+	@! grep -q WARNING build/proofs/log
+
 format: setup ## Put Python, Solidity and JavaScript into their format
 	ruff format .
 	ruff check --fix .
-	prettier --write 'contracts/**/*.sol' 'tests/contracts/**/*.sol' hardhat.config.js
+	prettier --write 'contracts/**/*.sol' 'tests/**/*.sol' hardhat.config.js
 
 lock: setup ## Resolve the newest versions again and write the lock files
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 		--custom-compile-command "make lock" --extra train --group dev -o requirements.lock pyproject.toml
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 		--custom-compile-command "make lock" --group pyproject.toml:node -o requirements-node.lock
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--custom-compile-command "make lock" --group pyproject.toml:analysis -o requirements-analysis.lock
 	npm install --package-lock-only
 
 artifacts: setup ## Compile the contracts into what the package ships
@@ -52,4 +69,4 @@ wheel: setup ## Build the wheel into dist/
 	uv build --wheel --no-build-isolation --quiet
 
 clean: ## Remove what builds and tests leave behind; the set-up stays
-	rm -rf artifacts cache build dist $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf artifacts cache build coverage dist $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,11 +1,13 @@
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 import { defineConfig } from "hardhat/config";
+import branchCoverage from "./scripts/branch-coverage.mjs";
 
 // The compiler's settings live in one file that Python's build reads as well: that is why both give the same bytecode.
 const settings = JSON.parse(readFileSync(new URL("./contracts/solc.json", import.meta.url), "utf8"));
 
 export default defineConfig({
+  plugins: [branchCoverage],
   paths: { sources: "./contracts", tests: { solidity: "./tests/contracts" } },
   solidity: {
     version: settings.version,

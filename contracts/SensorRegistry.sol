@@ -3,29 +3,43 @@ pragma solidity 0.8.37;
 
 import {AccessControlDefaultAdminRules} from "@openzeppelin/contracts/access/extensions/AccessControlDefaultAdminRules.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {DeviceRecord, DeviceState, ISensorRegistry, Profile, Rejection} from "./interfaces/ISensorRegistry.sol";
+import {P256} from "@openzeppelin/contracts/utils/cryptography/P256.sol";
+import {
+    DeviceRecord,
+    DeviceState,
+    ISensorRegistry,
+    Profile,
+    Rejection,
+    SignedBatch
+} from "./interfaces/ISensorRegistry.sol";
 import {BatchHeader} from "./libraries/BatchHeader.sol";
+import {BatchJudge} from "./libraries/BatchJudge.sol";
+import {BatchLog} from "./libraries/BatchLog.sol";
+import {DeviceSlot} from "./libraries/DeviceSlot.sol";
 import {Judge} from "./libraries/Judge.sol";
+import {ProfileSlot} from "./libraries/ProfileSlot.sol";
+import {TypedData} from "./libraries/TypedData.sol";
 
 /// @title SensorRegistry
 /// @dev No immutables on purpose: the code at the address is then byte for byte the compiler's, which an auditor
 /// compares; the domain separator costs one short keccak256 instead.
 contract SensorRegistry is ISensorRegistry, AccessControlDefaultAdminRules {
     using BatchHeader for uint256;
+    using DeviceSlot for uint256;
 
     /// @notice May add profiles, register and revoke devices. May not write, change or remove a reading.
     bytes32 public constant REGISTRAR_ROLE = keccak256("REGISTRAR_ROLE");
 
-    bytes32 private constant DOMAIN_TYPEHASH = keccak256(
-        "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
-    );
-    bytes32 private constant NAME_HASH = keccak256("Sensetrail");
-    bytes32 private constant VERSION_HASH = keccak256("1");
-    bytes32 private constant BATCH_TYPEHASH = keccak256("Batch(uint256 header,bytes data)");
+    /// @dev A struct so that a place in storage is hashed once for reading and writing.
+    struct Slot {
+        uint256 word;
+    }
 
-    mapping(address device => DeviceState state) private _states;
+    /// @dev Packed by `DeviceSlot`.
+    mapping(address device => Slot slot) private _states;
     mapping(address device => DeviceRecord record) private _records;
-    mapping(uint8 number => Profile rules) private _profiles;
+    /// @dev Packed by `ProfileSlot`.
+    mapping(uint8 number => uint256 rules) private _profiles;
 
     /// @inheritdoc ISensorRegistry
     uint8 public profileCount;
@@ -46,7 +60,7 @@ contract SensorRegistry is ISensorRegistry, AccessControlDefaultAdminRules {
         }
         if (profileCount == type(uint8).max) revert SensorRegistryTooManyProfiles();
         profile = ++profileCount;
-        _profiles[profile] = rules;
+        _profiles[profile] = ProfileSlot.pack(rules);
         emit ProfileAdded(profile, rules);
     }
 
@@ -56,15 +70,16 @@ contract SensorRegistry is ISensorRegistry, AccessControlDefaultAdminRules {
         if (profile == 0 || profile > profileCount) revert SensorRegistryUnknownProfile(profile);
         if (_records[device].registeredAt != 0) revert SensorRegistryDeviceExists(device);
         ++deviceCount;
-        _states[device].profile = profile;
+        _states[device].word = profile;
         _records[device] = DeviceRecord(identityDigest, uint32(block.timestamp), 0, 0);
         emit DeviceRegistered(device, profile, identityDigest);
     }
 
     /// @inheritdoc ISensorRegistry
     function revokeDevice(address device, uint32 untrustedSince) external onlyRole(REGISTRAR_ROLE) {
-        if (_states[device].profile == 0) revert SensorRegistryNotActive(device);
-        _states[device].profile = 0;
+        uint256 slot = _states[device].word;
+        if (slot.profile() == 0) revert SensorRegistryNotActive(device);
+        _states[device].word = slot.revoked();
         _records[device].revokedAt = uint32(block.timestamp);
         _records[device].untrustedSince = untrustedSince;
         emit DeviceRevoked(device, untrustedSince);
@@ -78,59 +93,57 @@ contract SensorRegistry is ISensorRegistry, AccessControlDefaultAdminRules {
         uint16 humidity
     ) external returns (Rejection rejection, uint8 verdict) {
         uint256 header = BatchHeader.own(msg.sender, measuredAt, sequence);
-        bytes32 dataDigest = keccak256(abi.encodePacked(temperature, humidity));
-        DeviceState memory state = _states[msg.sender];
+        uint256 values = (uint256(uint16(temperature)) << 16) | humidity;
+        bytes32 dataDigest = DeviceSlot.digest(values);
+        Slot storage place = _states[msg.sender];
+        uint256 slot = place.word;
         // Authorises nobody: the origin's is the one key that signed the transaction.
         // solhint-disable-next-line avoid-tx-origin
-        bool isCode = msg.sender != tx.origin || msg.sender.code.length != 0;
-        rejection = isCode ? Rejection.SenderIsCode : _admission(state, header);
+        if (msg.sender != tx.origin || msg.sender.code.length != 0) rejection = Rejection.SenderIsCode;
+        else if (slot.profile() == 0) rejection = _absence(msg.sender);
+        else if (!_follows(slot, header)) rejection = Rejection.WrongSequence;
         if (rejection != Rejection.None) {
             emit Rejected(msg.sender, rejection, msg.sender, header, dataDigest);
             return (rejection, 0);
         }
 
-        Profile memory rules = _profiles[state.profile];
-        verdict = Judge.judge(state, rules, Judge.latestTime(rules), measuredAt, temperature, humidity);
-        state.head = _nextHead(state.head, header, dataDigest);
-        _states[msg.sender] = state;
+        uint256 rules = _profiles[slot.profile()];
+        uint256 lastTime = slot.lastTime();
+        uint256 flags = Judge.time(measuredAt, lastTime, Judge.latestTime(rules));
+        if (flags == 0) lastTime = measuredAt;
+        flags |= Judge.values(rules, slot.sequence() == 0 ? values : slot.values(), values);
+        place.word = slot.advanced(header, dataDigest, 1, values, lastTime);
+        // casting is safe: the flags are of six bits
+        verdict = uint8(flags);
         emit ReadingPosted(msg.sender, sequence, measuredAt, temperature, humidity, verdict);
     }
 
     /// @inheritdoc ISensorRegistry
     function submitBatch(
         uint256 header,
-        bytes32 r,
-        bytes32 vs,
-        bytes calldata data
+        bytes calldata payload
     ) external returns (Rejection rejection, uint256 illegal) {
-        address device = header.device();
-        bytes32 dataDigest = keccak256(data);
-        DeviceState memory state = _states[device];
-        rejection = header.fits(data.length) ? _admission(state, header) : Rejection.Malformed;
-        // A wrong signature goes before a wrong sequence number: a forgery is to be recorded as one.
-        if (rejection == Rejection.None || rejection == Rejection.WrongSequence) {
-            if (!_isSignedBy(device, header, dataDigest, r, vs)) rejection = Rejection.WrongSignature;
-        }
-        if (rejection != Rejection.None) {
-            emit Rejected(device, rejection, msg.sender, header, dataDigest);
-            return (rejection, 0);
-        }
+        return _submit(TypedData.domainSeparator(), header, payload);
+    }
 
-        bytes memory exceptions = _judgeBatch(state, header, data);
-        state.head = _nextHead(state.head, header, dataDigest);
-        _states[device] = state;
-        emit BatchAccepted(device, header, r, vs, data, exceptions);
-        return (Rejection.None, exceptions.length / 3);
+    /// @inheritdoc ISensorRegistry
+    function submitBatches(SignedBatch[] calldata batches) external returns (uint256 accepted) {
+        bytes32 separator = TypedData.domainSeparator();
+        for (uint256 i = 0; i < batches.length; ++i) {
+            SignedBatch calldata batch = batches[i];
+            (Rejection rejection, ) = _submit(separator, batch.header, batch.payload);
+            if (rejection == Rejection.None) ++accepted;
+        }
     }
 
     /// @inheritdoc ISensorRegistry
     function profileOf(uint8 profile) external view returns (Profile memory) {
-        return _profiles[profile];
+        return ProfileSlot.unpack(_profiles[profile]);
     }
 
     /// @inheritdoc ISensorRegistry
     function stateOf(address device) external view returns (DeviceState memory) {
-        return _states[device];
+        return DeviceSlot.unpack(_states[device].word);
     }
 
     /// @inheritdoc ISensorRegistry
@@ -139,73 +152,90 @@ contract SensorRegistry is ISensorRegistry, AccessControlDefaultAdminRules {
     }
 
     /// @inheritdoc ISensorRegistry
-    function domainSeparator() public view returns (bytes32) {
-        return keccak256(abi.encode(DOMAIN_TYPEHASH, NAME_HASH, VERSION_HASH, block.chainid, address(this)));
+    function domainSeparator() external view returns (bytes32) {
+        return TypedData.domainSeparator();
     }
 
-    /// @dev Whether the sender's claim may enter the device's history, signature aside. A history that would outgrow
-    /// its 24-bit sequence number ends: the device gets a new key.
-    function _admission(DeviceState memory state, uint256 header) private view returns (Rejection) {
-        if (state.profile == 0) {
-            bool known = _records[header.device()].registeredAt != 0;
-            return known ? Rejection.RevokedDevice : Rejection.UnknownDevice;
+    function _submit(
+        bytes32 separator,
+        uint256 header,
+        bytes calldata payload
+    ) private returns (Rejection rejection, uint256 illegal) {
+        address device = header.device();
+        Slot storage place = _states[device];
+        uint256 slot = place.word;
+        uint256 length = header.dataLength();
+        bool formed = _isFormed(length, payload.length);
+        (uint256 log, uint256 next) = BatchLog.begin(header, payload, header.count());
+        bytes32 dataDigest = BatchLog.digest(log, formed ? length : payload.length);
+        if (!formed) rejection = Rejection.Malformed;
+        else if (slot.profile() == 0) rejection = _absence(device);
+        // Before the sequence number: a forgery is to be recorded as one.
+        else if (!_isSignedBy(device, TypedData.digest(separator, header, dataDigest), payload, length)) {
+            rejection = Rejection.WrongSignature;
+        } else if (!_follows(slot, header)) rejection = Rejection.WrongSequence;
+        if (rejection != Rejection.None) {
+            BatchLog.abandon(log);
+            emit Rejected(device, rejection, msg.sender, header, dataDigest);
+            return (rejection, 0);
         }
-        if (header.firstSequence() != state.sequence) return Rejection.WrongSequence;
-        if (header.firstSequence() + header.count() > type(uint24).max) return Rejection.WrongSequence;
-        return Rejection.None;
+
+        uint256 data;
+        assembly ("memory-safe") {
+            data := payload.offset
+        }
+        uint256 values;
+        uint256 lastTime;
+        (next, values, lastTime) = BatchJudge.judge(slot, _profiles[slot.profile()], header, data, next);
+        place.word = slot.advanced(header, dataDigest, header.count(), values, lastTime);
+        return (Rejection.None, BatchLog.end(log, next, device));
     }
 
+    /// @dev Whether the payload is as long as its readings and a signature.
+    function _isFormed(uint256 dataLength, uint256 payloadLength) private pure returns (bool) {
+        unchecked {
+            return dataLength != 0 && (payloadLength == dataLength + 64 || payloadLength == dataLength + 128);
+        }
+    }
+
+    /// @dev Whether the readings are the device's next. A history that would outgrow its 24-bit sequence number ends: the
+    /// device gets a new key.
+    function _follows(uint256 slot, uint256 header) private pure returns (bool) {
+        unchecked {
+            uint256 first = header.firstSequence();
+            return first == slot.sequence() && first + header.count() <= type(uint24).max;
+        }
+    }
+
+    /// @dev Why a device without a profile may not post.
+    function _absence(address device) private view returns (Rejection) {
+        return _records[device].registeredAt != 0 ? Rejection.RevokedDevice : Rejection.UnknownDevice;
+    }
+
+    /// @dev Whether the signature behind the data, of 64 bytes (secp256k1) or 128 (P-256), is the device's.
     function _isSignedBy(
         address device,
-        uint256 header,
-        bytes32 dataDigest,
-        bytes32 r,
-        bytes32 vs
+        bytes32 digest,
+        bytes calldata payload,
+        uint256 length
     ) private view returns (bool) {
-        bytes32 structHash = keccak256(abi.encode(BATCH_TYPEHASH, header, dataDigest));
-        bytes32 digest = keccak256(abi.encodePacked(hex"1901", domainSeparator(), structHash));
-        (address signer, ECDSA.RecoverError err, ) = ECDSA.tryRecover(digest, r, vs);
-        return err == ECDSA.RecoverError.NoError && signer == device;
-    }
-
-    /// @dev Judges every reading in order, moves `state` past the batch, and lists the readings that are not legal.
-    function _judgeBatch(
-        DeviceState memory state,
-        uint256 header,
-        bytes calldata data
-    ) private view returns (bytes memory exceptions) {
-        Profile memory rules = _profiles[state.profile];
-        uint256 latest = Judge.latestTime(rules);
-        uint256 n = header.count();
-        bool timed = header.format() == BatchHeader.TIMED;
-        uint256 measuredAt = header.start();
-        uint256 offset;
-        exceptions = new bytes(3 * n);
-        uint256 length;
-        for (uint256 i = 0; i < n; ++i) {
-            if (timed) {
-                measuredAt += uint16(bytes2(data[offset:offset + 2]));
-                offset += 2;
-            }
-            int16 temperature = int16(uint16(bytes2(data[offset:offset + 2])));
-            uint16 humidity = uint16(bytes2(data[offset + 2:offset + 4]));
-            offset += 4;
-            uint8 verdict = Judge.judge(state, rules, latest, measuredAt, temperature, humidity);
-            if (verdict != 0) {
-                exceptions[length] = bytes1(uint8(i >> 8));
-                exceptions[length + 1] = bytes1(uint8(i));
-                exceptions[length + 2] = bytes1(verdict);
-                length += 3;
-            }
-            if (!timed) measuredAt += header.period();
-        }
-        // Shortens the array to what was used.
+        uint256 place;
         assembly ("memory-safe") {
-            mstore(exceptions, length)
+            place := add(payload.offset, length)
         }
+        (bytes32 r, bytes32 s) = (_word(place, 0), _word(place, 32));
+        if (payload.length - length == 64) {
+            // The zero address where it is no signature; a registered device has another.
+            (address signer, , ) = ECDSA.tryRecover(digest, r, s);
+            return signer == device;
+        }
+        if (address(uint160(uint256(keccak256(payload[length + 64:])))) != device) return false;
+        return P256.verify(digest, r, s, _word(place, 64), _word(place, 96));
     }
 
-    function _nextHead(bytes20 head, uint256 header, bytes32 dataDigest) private pure returns (bytes20) {
-        return bytes20(keccak256(abi.encodePacked(head, header, dataDigest)));
+    function _word(uint256 place, uint256 offset) private pure returns (bytes32 word) {
+        assembly ("memory-safe") {
+            word := calldataload(add(place, offset))
+        }
     }
 }

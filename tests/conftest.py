@@ -1,16 +1,20 @@
-"""A real Anvil for every test worker, and registries deployed anew for every test that asks for them."""
+"""A real Anvil for every test worker, the other nodes for attacks, and registries deployed anew for every test."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
+from nodes import ANVIL, NODES, Lack, Node
+from nodes import START as START
 from sensetrail.chain.client import Chain, Receipt
 from sensetrail.chain.deployment import Deployment, deploy
 from sensetrail.chain.devnet import devnet_account, running_devnet
@@ -21,14 +25,12 @@ from sensetrail.core.events import Accepted, Rejected
 from sensetrail.core.primitives import Address, address, keccak256
 from sensetrail.core.reading import Measurements
 from sensetrail.core.rules import INDOOR
-from sensetrail.core.typed_data import Signature, batch_digest, sign
+from sensetrail.core.signature import DeviceKey, Secp256k1Key
+from sensetrail.core.typed_data import batch_digest
 
 # A shell's background job ignores SIGINT, and so would every command that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-START = 1_767_225_600
-"""When the tests' chain begins, Unix seconds."""
 
 
 @dataclass
@@ -57,16 +59,16 @@ class Site:
         steps = np.arange(count)
         return Measurements.of(first + 30 * steps, temperature + steps % 7, 60_00 + steps % 11)
 
-    def batch(self, measurements: Measurements, key: LocalAccount | None = None) -> tuple[Batch, Signature]:
+    def batch(self, measurements: Measurements, key: LocalAccount | DeviceKey | None = None) -> tuple[Batch, bytes]:
         """Encode readings as the device's next batch, and sign it."""
-        signer = key or self.device
-        batch = encode(address(signer.address), self.registry.state(address(signer.address)).sequence, measurements)
+        signer = device_key(key or self.device)
+        batch = encode(signer.address, self.registry.state(signer.address).sequence, measurements)
         return batch, self.sign(batch, signer)
 
-    def sign(self, batch: Batch, key: LocalAccount | None = None) -> Signature:
-        return sign(batch_digest(batch, self.registry.domain_separator()), bytes((key or self.device).key))
+    def sign(self, batch: Batch, key: LocalAccount | DeviceKey | None = None) -> bytes:
+        return device_key(key or self.device).sign(batch_digest(batch, self.registry.domain_separator()))
 
-    def submit(self, batch: Batch, signature: Signature) -> Accepted | Rejected:
+    def submit(self, batch: Batch, signature: bytes) -> Accepted | Rejected:
         return self.registry.outcome(self.chain.wait(self.registry.submit_batch(self.relayer, batch, signature)))
 
     def post(
@@ -86,15 +88,33 @@ class Site:
         return self.chain.wait(self.chain.send(self.admin, address(key.address), value=10**18))
 
 
+def device_key(key: LocalAccount | DeviceKey) -> DeviceKey:
+    return Secp256k1Key(bytes(key.key)) if isinstance(key, LocalAccount) else key
+
+
 def throw_away_key(name: str) -> LocalAccount:
     key: LocalAccount = Account.from_key(keccak256(f"test key {name}".encode()))
     return key
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run every attack on every node that does not lack what it needs: its module's `NEEDS`."""
+    if metafunc.definition.path.parent.name == "attacks" and "site" in metafunc.fixturenames:
+        needs: frozenset[Lack] = getattr(metafunc.module, "NEEDS", frozenset())
+        able = [node for node in NODES if not needs & node.lacks]
+        metafunc.parametrize("devnet", able, ids=[node.name for node in able], indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def devnet() -> Iterator[Chain]:
-    with running_devnet(timestamp=START) as chain:
-        yield chain
+def node_chain() -> Iterator[Callable[[Node], Chain]]:
+    """Start each node once, when it is first asked for."""
+    with ExitStack() as running:
+        yield cache(lambda node: running.enter_context(node.running()))
+
+
+@pytest.fixture(scope="session")
+def devnet(request: pytest.FixtureRequest, node_chain: Callable[[Node], Chain]) -> Chain:
+    return node_chain(getattr(request, "param", ANVIL))
 
 
 @pytest.fixture

@@ -15,15 +15,15 @@ from sensetrail.core.reading import Measurements
 from sensetrail.core.rules import DeviceState, Profile
 
 REGISTRY = address("0x" + "5e" * 20)
-SIGNATURE = (bytes([1]) * 32, bytes([2]) * 32)
+SIGNATURE = bytes([1]) * 32 + bytes([2]) * 32
 """Stands for a batch's signature where nobody looks at it."""
 
 PROFILE_ADDED = "ProfileAdded(uint8,(int16,int16,uint16,uint16,uint16,uint16,uint32))"
 DEVICE_REGISTERED = "DeviceRegistered(address,uint8,bytes32)"
 DEVICE_REVOKED = "DeviceRevoked(address,uint32)"
 READING_POSTED = "ReadingPosted(address,uint24,uint32,int16,uint16,uint8)"
-BATCH_ACCEPTED = "BatchAccepted(address,uint256,bytes32,bytes32,bytes,bytes)"
-BATCH_FIELDS = ["uint256", "bytes32", "bytes32", "bytes", "bytes"]
+BATCH_ACCEPTED = "BatchAccepted(address,uint256,bytes,bytes)"
+BATCH_FIELDS = ["uint256", "bytes", "bytes"]
 
 
 def word(value: int | Address) -> bytes:
@@ -84,7 +84,7 @@ class Story:
         columns = (measurements.measured_at, measurements.temperature, measurements.humidity)
         readings: list[Reading] = list(zip(*(column.tolist() for column in columns), strict=True))
         exceptions = exceptions_of(self._accept(device, batch, readings))
-        values = [batch.header.pack(), *SIGNATURE, batch.data, exceptions]
+        values = [batch.header.pack(), batch.data + SIGNATURE, exceptions]
         return self.emit(BATCH_ACCEPTED, [word(device)], BATCH_FIELDS, values)
 
     def _accept(self, device: Address, batch: Batch, readings: list[Reading]) -> list[int]:

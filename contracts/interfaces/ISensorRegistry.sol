@@ -48,6 +48,14 @@ struct DeviceRecord {
     uint32 untrustedSince;
 }
 
+/// @notice A batch as its device signed it.
+/// @param header The batch's header word, see `submitBatch`.
+/// @param payload The readings and the signature, see `submitBatch`.
+struct SignedBatch {
+    uint256 header;
+    bytes payload;
+}
+
 /// @notice Why something never entered a device's history.
 /// @dev `SenderIsCode`: the device's account runs code, or was called by it, so the transaction does not prove its key.
 enum Rejection {
@@ -93,16 +101,14 @@ interface ISensorRegistry {
 
     /// @notice A signed batch was accepted.
     /// @param header The batch's header word, see `submitBatch`.
-    /// @param r First half of the device's signature.
-    /// @param vs Second half, EIP-2098.
-    /// @param data The readings as sent.
+    /// @param payload The readings and the signature, as sent.
     /// @param exceptions Three bytes for each reading that is not legal, in order: index (2), verdict (1).
-    event BatchAccepted(address indexed device, uint256 header, bytes32 r, bytes32 vs, bytes data, bytes exceptions);
+    event BatchAccepted(address indexed device, uint256 header, bytes payload, bytes exceptions);
 
     /// @notice Something was sent in a device's name and did not enter its history.
     /// @param sender Who sent the transaction's call.
     /// @param header The batch's header word; of a single reading, the header it would have had (format 0).
-    /// @param dataDigest keccak256 of the data.
+    /// @param dataDigest keccak256 of the data; of a malformed batch, of its payload.
     event Rejected(
         address indexed device,
         Rejection indexed reason,
@@ -159,20 +165,28 @@ interface ISensorRegistry {
     /// @notice Takes many readings of one device, oldest first, under its EIP-712 signature.
     /// @dev The signed struct is `Batch(uint256 header,bytes data)`, EIP-712 domain ("Sensetrail", "1", chain, this).
     /// @param header From the highest bits: device (160), start (32, Unix seconds), period (16, seconds), first
-    /// sequence number (24), count (16), format (8).
-    /// @param r First half of the signature.
-    /// @param vs Second half with the parity in the highest bit (EIP-2098); only the lower s is accepted.
-    /// @param data Format 1 (*timed*): 6 bytes a reading: seconds since the reading before (2; the first: since start),
-    /// temperature (2, signed), humidity (2). Format 2 (*regular*): 4 bytes a reading: temperature, humidity; reading
-    /// `i` was measured at `start + i * period`. All big-endian.
+    /// sequence number (24), count (16, 1 to 10,000), format (8).
+    /// @param payload `data`, then the signature, by whose length the device's kind of key is known.
+    ///
+    /// `data`, all big-endian. Format 1 (*timed*): 6 bytes a reading: seconds since the reading before (2; the first:
+    /// since start), temperature (2, signed), humidity (2). Format 2 (*regular*): 4 bytes a reading: temperature,
+    /// humidity; reading `i` was measured at `start + i * period`. Format 3 (*delta*): times as regular; the first
+    /// reading as regular, each other 2 bytes: what temperature and humidity changed by (1, signed, each; values wrap at
+    /// 16 bits).
+    ///
+    /// The signature. Of a secp256k1 key, 64 bytes: r, and s with the parity in its highest bit (EIP-2098). Of a P-256
+    /// key, 128: r, s, and the public key's x, y; the device is `keccak256(x || y)[12:]`. Of both, only the lower s is
+    /// accepted.
     /// @return rejection Why it was not accepted, or `None`.
     /// @return illegal How many readings are not legal, where it was accepted.
     function submitBatch(
         uint256 header,
-        bytes32 r,
-        bytes32 vs,
-        bytes calldata data
+        bytes calldata payload
     ) external returns (Rejection rejection, uint256 illegal);
+
+    /// @notice Takes batches of any devices, each as by `submitBatch`: one that is rejected does not touch the others.
+    /// @return accepted How many were accepted.
+    function submitBatches(SignedBatch[] calldata batches) external returns (uint256 accepted);
 
     /// @notice The rules of a profile; all zero where there is none.
     function profileOf(uint8 profile) external view returns (Profile memory);

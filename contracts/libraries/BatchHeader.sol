@@ -14,6 +14,13 @@ library BatchHeader {
     /// @notice 4 bytes a reading: temperature, humidity; the times are evenly spaced.
     uint8 internal constant REGULAR = 2;
 
+    /// @notice As regular for the first reading; then 2 bytes a reading: what temperature and humidity changed by.
+    uint8 internal constant DELTA = 3;
+
+    /// @notice The most readings a batch may have: judged one by one, all illegal, they still fit a transaction of
+    /// 2^24 gas (EIP-7825).
+    uint256 internal constant MAX_COUNT = 10_000;
+
     function own(address who, uint32 measuredAt, uint24 sequence) internal pure returns (uint256) {
         return (uint256(uint160(who)) << 96) | (uint256(measuredAt) << 64) | (uint256(sequence) << 24) | (1 << 8) | OWN;
     }
@@ -27,7 +34,7 @@ library BatchHeader {
         return uint32(header >> 64);
     }
 
-    /// @notice Seconds between two readings of a regular batch.
+    /// @notice Seconds between two readings of a regular or delta batch.
     function period(uint256 header) internal pure returns (uint256) {
         return uint16(header >> 48);
     }
@@ -44,12 +51,15 @@ library BatchHeader {
         return uint8(header);
     }
 
-    /// @notice Whether `length` bytes are what the header announces: a known format and at least one reading.
-    function fits(uint256 header, uint256 length) internal pure returns (bool) {
-        uint256 n = count(header);
-        uint8 kind = format(header);
-        if (kind == TIMED) return n != 0 && length == 6 * n;
-        if (kind == REGULAR) return n != 0 && length == 4 * n;
-        return false;
+    /// @notice How many bytes the readings take; 0 for an unknown format, no readings, or more than `MAX_COUNT`.
+    function dataLength(uint256 header) internal pure returns (uint256) {
+        unchecked {
+            uint256 n = count(header);
+            if (n == 0 || n > MAX_COUNT) return 0;
+            uint8 kind = format(header);
+            if (kind == REGULAR) return 4 * n;
+            if (kind == DELTA) return 2 * n + 2;
+            return kind == TIMED ? 6 * n : 0;
+        }
     }
 }

@@ -7,10 +7,12 @@ from typing import Any, cast
 from eth_account.signers.local import LocalAccount
 
 from conftest import Site, throw_away_key
+from nodes import Lack
 from sensetrail.core.events import Accepted, Rejected, Rejection
 from sensetrail.core.primitives import address
 from sensetrail.core.transaction import verify_sender
 
+NEEDS = frozenset({Lack.DELEGATION})
 SEQUENCE = 0
 
 

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from conftest import Site, make_site
+from conftest import Site, device_key, make_site
 from sensetrail.core.batch import Batch
 from sensetrail.core.events import Accepted, Rejected, Rejection
-from sensetrail.core.typed_data import batch_digest, domain_separator, sign
+from sensetrail.core.typed_data import batch_digest, domain_separator
 
 
 def test_the_same_batch_again_has_the_wrong_sequence(site: Site) -> None:
@@ -39,6 +39,6 @@ def test_on_another_deployment_the_signature_is_wrong(site: Site) -> None:
 def test_signed_for_another_chain_the_signature_is_wrong(site: Site) -> None:
     batch, _ = site.batch(site.measurements(5))
     separator = domain_separator(1, site.deployment.sensor_registry)
-    outcome = site.submit(batch, sign(batch_digest(batch, separator), bytes(site.device.key)))
+    outcome = site.submit(batch, device_key(site.device).sign(batch_digest(batch, separator)))
     assert isinstance(outcome, Rejected)
     assert outcome.reason is Rejection.WRONG_SIGNATURE

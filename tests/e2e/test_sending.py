@@ -173,5 +173,5 @@ def _topic(signature: str) -> bytes:
     return keccak256(signature.encode())
 
 
-BATCH_ACCEPTED = _topic("BatchAccepted(address,uint256,bytes32,bytes32,bytes,bytes)")
+BATCH_ACCEPTED = _topic("BatchAccepted(address,uint256,bytes,bytes)")
 REJECTED = _topic("Rejected(address,uint8,address,uint256,bytes32)")

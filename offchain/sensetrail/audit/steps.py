@@ -35,8 +35,9 @@ from sensetrail.core.history import History, replay
 from sensetrail.core.manifest import Manifest, Retrained
 from sensetrail.core.model_file import ModelFile
 from sensetrail.core.primitives import hex_word
+from sensetrail.core.signature import verify
 from sensetrail.core.transaction import verify_sender
-from sensetrail.core.typed_data import batch_digest, domain_separator, recover
+from sensetrail.core.typed_data import batch_digest, domain_separator
 from sensetrail.errors import AuditError, SensetrailError
 
 BLOCKS_A_REQUEST = 2000
@@ -225,7 +226,7 @@ class Audit:
             if entry.event.signature is None:
                 self._verify_own(entry.event, entry.log)
                 own += 1
-            elif recover(batch_digest(entry.event.batch, separator), entry.event.signature) != entry.event.device:
+            elif not verify(batch_digest(entry.event.batch, separator), entry.event.signature, entry.event.device):
                 raise _failed(
                     f"block {entry.log.block_number}, log {entry.log.log_index}: the batch is not signed by its device",
                     "the event was altered: read from another node",

@@ -33,6 +33,8 @@ DEVNET_CHAIN_IDS = frozenset({1337, 31337})
 REQUEST_TIMEOUT = 30
 RECEIPT_TIMEOUT = 120
 PRIORITY_FEE = 10**9
+TRANSACTION_GAS_CAP = 2**24
+"""The most gas that a transaction may name (EIP-7825)."""
 
 T = TypeVar("T")
 
@@ -214,7 +216,7 @@ class Chain:
             {
                 **draft,
                 "type": 2,
-                "gas": gas + gas // 4,
+                "gas": max(gas, min(gas + gas // 4, TRANSACTION_GAS_CAP)),
                 "maxFeePerGas": 2 * base_fee + PRIORITY_FEE,
                 "maxPriorityFeePerGas": PRIORITY_FEE,
                 "nonce": self._nonces[sender],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from eth_account.signers.local import LocalAccount
@@ -14,7 +14,7 @@ from sensetrail.core.batch import Batch
 from sensetrail.core.events import Accepted, Rejected, decode_log
 from sensetrail.core.primitives import Address, address_bytes, keccak256
 from sensetrail.core.rules import DeviceState, Profile
-from sensetrail.core.typed_data import Signature, domain_separator
+from sensetrail.core.typed_data import domain_separator
 from sensetrail.errors import ChainError
 
 BLOCKS_A_REQUEST = 10_000
@@ -92,11 +92,21 @@ class SensorRegistry(Contract):
         self,
         relayer: LocalAccount,
         batch: Batch,
-        signature: Signature,
+        signature: bytes,
         on_signed: Callable[[bytes], None] | None = None,
     ) -> bytes:
         """Send a signed batch from anyone's account; give the transaction's hash."""
-        return self.send(relayer, "submitBatch", batch.header.pack(), *signature, batch.data, on_signed=on_signed)
+        return self.send(relayer, "submitBatch", batch.header.pack(), batch.data + signature, on_signed=on_signed)
+
+    def submit_batches(
+        self,
+        relayer: LocalAccount,
+        batches: Sequence[tuple[Batch, bytes]],
+        on_signed: Callable[[bytes], None] | None = None,
+    ) -> bytes:
+        """Send several batches with their signatures in one transaction; give its hash."""
+        structs = [(batch.header.pack(), batch.data + signature) for batch, signature in batches]
+        return self.send(relayer, "submitBatches", structs, on_signed=on_signed)
 
     def domain_separator(self) -> bytes:
         """Give the EIP-712 domain separator that batches for this registry are signed under, 32 bytes."""
@@ -113,12 +123,17 @@ class SensorRegistry(Contract):
                 if isinstance(event, Accepted):
                     yield event
 
+    def outcomes(self, receipt: Receipt) -> list[Accepted | Rejected]:
+        """Tell from its receipt what became of all that a transaction brought, in order."""
+        events = [decode_log(log) for log in receipt.logs if log.address == self.address]
+        return [event for event in events if isinstance(event, Accepted | Rejected)]
+
     def outcome(self, receipt: Receipt) -> Accepted | Rejected:
         """Tell from its receipt what became of a `post` or `submitBatch`."""
-        for log in receipt.logs:
-            event = decode_log(log) if log.address == self.address else None
-            if isinstance(event, Accepted | Rejected):
-                return event
-        raise ChainError(
-            f"transaction 0x{receipt.transaction_hash.hex()} left no event", "check that the registry is ours: audit"
-        )
+        found = self.outcomes(receipt)
+        if len(found) != 1:
+            raise ChainError(
+                f"transaction 0x{receipt.transaction_hash.hex()} left {len(found)} events, not one",
+                "check that the registry is ours: audit",
+            )
+        return found[0]

@@ -4,6 +4,8 @@
     own      one reading of the device's own transaction: temperature 2 bytes, humidity 2
     timed    6 bytes a reading: seconds since the reading before (the first: since start), temperature, humidity
     regular  4 bytes a reading: temperature, humidity; reading i was measured at start + i * period
+    delta    the first reading as regular, each other 2 bytes: what temperature and humidity changed by (values wrap at
+             16 bits); times as regular
 
 All big-endian, temperature in two's complement. `encode` and `decode` are inverse to each other.
 """
@@ -15,12 +17,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sensetrail.core.primitives import Address, address, address_bytes, keccak256
 from sensetrail.core.reading import HUMIDITY_LIMITS, TEMPERATURE_LIMITS, TIME_LIMITS, Measurements
 from sensetrail.errors import MalformedEventError, ReadingError
 
-MAX_COUNT = 2**16 - 1
+MAX_COUNT = 10_000
+"""The most readings a batch may have, as in the contract."""
 MAX_GAP = 2**16 - 1
 """Seconds: the longest gap inside one batch."""
 MAX_SEQUENCE = 2**24 - 1
@@ -32,11 +36,17 @@ class Format(IntEnum):
     OWN = 0
     TIMED = 1
     REGULAR = 2
+    DELTA = 3
 
-    @property
-    def width(self) -> int:
-        """Bytes a reading."""
-        return 6 if self is Format.TIMED else 4
+    def length(self, count: int) -> int:
+        """Give how many bytes this many readings take."""
+        match self:
+            case Format.TIMED:
+                return 6 * count
+            case Format.DELTA:
+                return 2 * count + 2
+            case _:
+                return 4 * count
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,31 +116,52 @@ class Batch:
         return keccak256(head + self.header.pack().to_bytes(32, "big") + keccak256(self.data))[:20]
 
 
-def encode(device: Address, first_sequence: int, measurements: Measurements) -> Batch:
-    """Lay measurements out as one batch: regular where their times are evenly spaced, else timed.
+def encode(device: Address, first_sequence: int, measurements: Measurements, kind: Format | None = None) -> Batch:
+    """Lay measurements out as one batch.
 
     Args:
         device: Whose they are.
         first_sequence: The first one's sequence number.
-        measurements: 1 to 65,535 of them, times not falling and no gap above 65,535 s.
+        measurements: 1 to 10,000 of them, times not falling and no gap above 65,535 s.
+        kind: The format; None for the one that takes the fewest bytes.
 
     Returns:
         The batch.
 
     Raises:
-        ReadingError: They do not fit one batch; `split` gives parts that do.
+        ReadingError: They do not fit one batch, or not this format.
     """
     _require_fit(measurements)
+    possible = formats(measurements)
+    kind = possible[0] if kind is None else kind
+    if kind not in possible:
+        raise ReadingError(f"these readings do not fit the {kind.name.lower()} format", "encode them as timed")
     times = measurements.measured_at
     gaps = np.diff(times)
-    regular = len(gaps) == 0 or bool((gaps == gaps[0]).all() and gaps[0] > 0)
-    period = int(gaps[0]) if regular and len(gaps) else 0
-    kind = Format.REGULAR if regular else Format.TIMED
+    period = int(gaps[0]) if kind is not Format.TIMED and len(gaps) else 0
     header = Header(device, int(times[0]), period, first_sequence, len(times), kind)
-    columns = [measurements.temperature & 0xFFFF, measurements.humidity]
-    if not regular:
-        columns.insert(0, np.concatenate(([0], gaps)))
-    return Batch(header, np.stack(columns, axis=1).astype(">u2").tobytes())
+    values = np.stack([measurements.temperature & 0xFFFF, measurements.humidity], axis=1)
+    if kind is Format.TIMED:
+        values = np.column_stack([np.concatenate(([0], gaps)), values])
+    data = values.astype(">u2").tobytes()
+    if kind is Format.DELTA:
+        data = data[:4] + np.stack(changes(measurements), axis=1).astype("i1").tobytes()
+    return Batch(header, data)
+
+
+def formats(measurements: Measurements) -> list[Format]:
+    """Give the formats that fit measurements which fit a batch, the shortest first."""
+    gaps = np.diff(measurements.measured_at)
+    if len(gaps) and not ((gaps == gaps[0]).all() and gaps[0] > 0):
+        return [Format.TIMED]
+    small = all(((-128 <= change) & (change <= 127)).all() for change in changes(measurements))
+    delta = [Format.DELTA] if small and len(gaps) else []
+    return [*delta, Format.REGULAR, Format.TIMED]
+
+
+def changes(measurements: Measurements) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give what temperature and humidity changed by from each reading to the next, shape `(n - 1,)` each."""
+    return np.diff(measurements.temperature), np.diff(measurements.humidity)
 
 
 def encode_own(device: Address, sequence: int, measured_at: int, temperature: int, humidity: int) -> Batch:
@@ -151,25 +182,31 @@ def decode(batch: Batch) -> Measurements:
     Raises:
         MalformedEventError: Format, count and length do not agree.
     """
-    header = batch.header
-    if header.format not in (Format.OWN, Format.TIMED, Format.REGULAR) or header.count == 0:
+    header, data = batch.header, batch.data
+    if header.format not in set(Format) or not 1 <= header.count <= MAX_COUNT:
         raise MalformedEventError(
             f"a batch of format {header.format} with {header.count} readings cannot have been accepted",
             "the node is not telling the truth: use another",
         )
-    width = Format(header.format).width
-    if len(batch.data) != width * header.count:
+    kind = Format(header.format)
+    if len(data) != kind.length(header.count):
         raise MalformedEventError(
-            f"{header.count} readings of {width} bytes in {len(batch.data)} bytes of data",
+            f"{header.count} {kind.name.lower()} readings in {len(data)} bytes of data",
             "the node is not telling the truth: use another",
         )
-    fields = np.frombuffer(batch.data, dtype=">u2").reshape(header.count, -1).astype(np.int64)
-    if header.format == Format.TIMED:
-        measured_at = header.start + np.cumsum(fields[:, 0])
+    start = header.start
+    if kind is Format.DELTA:
+        first = np.frombuffer(data[:4], dtype=">u2").astype(np.int64)
+        steps = np.frombuffer(data[4:], dtype="i1").reshape(-1, 2).astype(np.int64)
+        values = np.concatenate(([first], first + np.cumsum(steps, axis=0))) & 0xFFFF
     else:
-        measured_at = header.start + header.period * np.arange(header.count, dtype=np.int64)
-    temperature = (fields[:, -2] ^ 0x8000) - 0x8000
-    return Measurements(measured_at, temperature, fields[:, -1])
+        values = np.frombuffer(data, dtype=">u2").reshape(header.count, -1).astype(np.int64)
+    if kind is Format.TIMED:
+        measured_at = start + np.cumsum(values[:, 0])
+    else:
+        measured_at = start + header.period * np.arange(header.count, dtype=np.int64)
+    temperature = (values[:, -2] ^ 0x8000) - 0x8000
+    return Measurements(measured_at, temperature, values[:, -1])
 
 
 def split(measurements: Measurements, size: int) -> Iterator[Measurements]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sensetrail.core.batch import Batch, Format, Header, encode_own
 from sensetrail.core.primitives import Address, address, keccak256
 from sensetrail.core.rules import Profile
-from sensetrail.core.typed_data import Signature
+from sensetrail.core.signature import P256_LENGTH, SECP256K1_LENGTH
 from sensetrail.errors import MalformedEventError, SensetrailError
 
 
@@ -114,7 +114,7 @@ class Accepted:
     device: Address
     batch: Batch
     verdicts: NDArray[np.uint8]
-    signature: Signature | None
+    signature: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,13 +200,17 @@ def _reading_posted(indexed: list[bytes], data: bytes) -> Accepted:
 
 
 def _batch_accepted(indexed: list[bytes], data: bytes) -> Accepted:
-    word, r, vs, readings, exceptions = _decode(["uint256", "bytes32", "bytes32", "bytes", "bytes"], data)
+    word, payload, exceptions = _decode(["uint256", "bytes", "bytes"], data)
     header = Header.unpack(word)
-    if header.format == Format.OWN:
-        raise _malformed("a batch in the format of own transactions")
+    if header.format == Format.OWN or header.format not in set(Format):
+        raise _malformed(f"a batch in format {header.format}")
     if header.device != _address(indexed[0]):
         raise _malformed("a batch whose header names another device than its topic")
-    return Accepted(header.device, Batch(header, readings), _verdicts(exceptions, header.count), (r, vs))
+    length = Format(header.format).length(header.count)
+    readings, signature = payload[:length], payload[length:]
+    if len(signature) not in (SECP256K1_LENGTH, P256_LENGTH):
+        raise _malformed(f"{header.count} readings and a signature in {len(payload)} bytes")
+    return Accepted(header.device, Batch(header, readings), _verdicts(exceptions, header.count), signature)
 
 
 def _rejected(indexed: list[bytes], data: bytes) -> Rejected:
@@ -239,7 +243,7 @@ _DECODERS: dict[str, tuple[int, Callable[[list[bytes], bytes], Event]]] = {
     "DeviceRegistered(address,uint8,bytes32)": (2, _device_registered),
     "DeviceRevoked(address,uint32)": (1, _device_revoked),
     "ReadingPosted(address,uint24,uint32,int16,uint16,uint8)": (1, _reading_posted),
-    "BatchAccepted(address,uint256,bytes32,bytes32,bytes,bytes)": (1, _batch_accepted),
+    "BatchAccepted(address,uint256,bytes,bytes)": (1, _batch_accepted),
     "Rejected(address,uint8,address,uint256,bytes32)": (2, _rejected),
     f"DatasetRegistered(bytes32,{_DATASET},bool)": (1, _dataset_registered),
     "ModelRegistered(bytes32,bytes32,bytes32,bytes32,string)": (3, _model_registered),

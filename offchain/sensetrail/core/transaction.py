@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import rlp
 
 from sensetrail.core.primitives import Address, address_bytes, keccak256
-from sensetrail.core.typed_data import recover_parts
+from sensetrail.core.signature import recover_parts
 from sensetrail.errors import VerificationError
 
 

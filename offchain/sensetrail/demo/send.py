@@ -16,7 +16,8 @@ from sensetrail.core.batch import Batch, encode
 from sensetrail.core.events import Accepted, Rejection
 from sensetrail.core.primitives import address, keccak256
 from sensetrail.core.rules import Verdict
-from sensetrail.core.typed_data import Signature, batch_digest, sign
+from sensetrail.core.signature import Secp256k1Key
+from sensetrail.core.typed_data import batch_digest
 from sensetrail.demo.stream import Attack, Message
 
 ADMIN, RELAYER, ATTACKER = 0, 1, 2
@@ -88,7 +89,7 @@ class DemoSender:
         self._registry = registry
         self._separator = registry.domain_separator()
         self._sequences: dict[str, int] = {}
-        self._sent: dict[Message, tuple[Batch, Signature]] = {}
+        self._sent: dict[Message, tuple[Batch, bytes]] = {}
 
     def send(self, messages: Sequence[Message], on_sent: Callable[[Outcome], None] = lambda _: None) -> list[Outcome]:
         """Send messages in order.
@@ -142,14 +143,14 @@ class DemoSender:
         sender = devnet_account(RELAYER if message.attack is None else ATTACKER)
         return self._registry.submit_batch(sender, batch, signature)
 
-    def _signature(self, message: Message, key: LocalAccount, batch: Batch) -> Signature:
+    def _signature(self, message: Message, key: LocalAccount, batch: Batch) -> bytes:
         signed = batch
         if message.attack is Attack.FORGED_SIGNATURE:
             key = devnet_account(ATTACKER)
         if message.attack is Attack.ALTERED and message.original is not None:
             # The device signed what it measured; the values were replaced after that.
             signed = encode(batch.header.device, batch.header.first_sequence, message.original.measurements)
-        return sign(batch_digest(signed, self._separator), bytes(key.key))
+        return Secp256k1Key(bytes(key.key)).sign(batch_digest(signed, self._separator))
 
 
 @dataclass(frozen=True, slots=True)
