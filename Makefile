@@ -9,10 +9,10 @@ WORKERS ?= 2
 
 ANALYSIS := PATH=$(CURDIR)/.venv/analysis/bin:$(PATH)
 
-.PHONY: help setup demo test check coverage slither prove format lock artifacts vectors wheel clean
+.PHONY: help setup demo test check coverage slither prove bench-gas gas-snapshot format lock artifacts vectors wheel clean
 
 help: ## Say what the targets do
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: ## Bring Python packages, Node and npm packages into the checkout (a second run does nothing)
 	@scripts/setup
@@ -44,6 +44,12 @@ prove: ## Prove the lane arithmetic for every argument
 	@mkdir -p build/proofs
 	@$(ANALYSIS) FOUNDRY_PROFILE=prove halmos 2>&1 | tee build/proofs/log; exit $${PIPESTATUS[0]}
 	@! grep -q WARNING build/proofs/log
+
+bench-gas: setup ## Measure what a reading costs, here and in the Ethereum Attestation Service; writes build/bench/gas.json
+	@python scripts/bench_gas.py
+
+gas-snapshot: setup ## Write the gas figures that the tests hold the contracts against
+	@python scripts/bench_gas.py --snapshot
 
 format: setup ## Put Python, Solidity and JavaScript into their format
 	ruff format .

@@ -50,6 +50,10 @@ class Site:
         return address(self.device.address)
 
     @property
+    def key(self) -> DeviceKey:
+        return device_key(self.device)
+
+    @property
     def now(self) -> int:
         return self.chain.latest_block().timestamp
 

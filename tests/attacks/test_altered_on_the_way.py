@@ -37,7 +37,7 @@ def test_data_that_is_not_what_the_header_announces_is_malformed(site: Site, dat
     assert outcome.reason is Rejection.MALFORMED
 
 
-@pytest.mark.parametrize(("kind", "count"), [(0, 1), (3, 1), (255, 1), (2, 0)])
+@pytest.mark.parametrize(("kind", "count"), [(0, 1), (4, 1), (255, 1), (2, 0)])
 def test_formats_that_do_not_exist_and_empty_batches_are_malformed(site: Site, kind: int, count: int) -> None:
     batch, _ = site.batch(site.measurements(1))
     crooked = Batch(replace(batch.header, format=kind, count=count), batch.data if count else b"")

@@ -214,10 +214,10 @@ def queue(site: Site, outbox: Outbox, measurements: Measurements) -> int:
 def test_the_outbox_brings_every_reading_once_in_both_ways(site: Site, outbox: Outbox) -> None:
     measurements = site.measurements(24)
     queue(site, outbox, measurements[:20])
-    sending = send_batches(site.registry, outbox, site.device, site.relayer, size=8)
+    sending = send_batches(site.registry, outbox, [site.key], site.relayer, size=8)
     assert len(next(sending).verdicts) == 8
     sending.close()  # interrupted: the next run goes on from there
-    rest = list(send_batches(site.registry, outbox, site.device, site.relayer, size=8))
+    rest = list(send_batches(site.registry, outbox, [site.key], site.relayer, size=8))
     assert [len(one.verdicts) for one in rest] == [8, 4]
     assert queue(site, outbox, measurements) == 4
     own = list(send_own(site.registry, outbox, site.device))
@@ -235,16 +235,16 @@ def test_a_transaction_that_failed_loses_no_reading(site: Site, outbox: Outbox) 
     block = site.chain.request("eth_getBlockByNumber", "latest", False)
     failed = bytes.fromhex(block["transactions"][-1][2:])
     outbox.mark_sent(site.device_address, 0, 5, failed)
-    assert [len(one.verdicts) for one in send_batches(site.registry, outbox, site.device, site.relayer)] == [5]
+    assert [len(one.verdicts) for one in send_batches(site.registry, outbox, [site.key], site.relayer)] == [5]
 
 
 def test_what_the_gateway_cannot_send_it_names(site: Site, outbox: Outbox) -> None:
     queue(site, outbox, site.measurements(3))
     with pytest.raises(UnfundedAccountError):
-        list(send_batches(site.registry, outbox, site.device, throw_away_key("pauper")))
+        list(send_batches(site.registry, outbox, [site.key], throw_away_key("pauper")))
     site.registry.revoke_device(site.admin, site.device_address, 0)
     with pytest.raises(RejectedError, match="revoked device"):
-        list(send_batches(site.registry, outbox, site.device, site.relayer))
+        list(send_batches(site.registry, outbox, [site.key], site.relayer))
 
 
 def test_an_account_that_another_command_uses_is_named(site: Site) -> None:

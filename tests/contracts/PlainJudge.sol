@@ -47,24 +47,45 @@ library PlainJudge {
         Profile memory rules,
         uint256 blockTime
     ) internal pure returns (bytes memory exceptions, DeviceState memory next) {
-        uint256 count = (header >> 8) % 2 ** 16;
-        uint256 width = data.length / count;
         next = state;
-        int256 clock = int256((header >> 64) % 2 ** 32);
-        for (uint256 i = 0; i < count; ++i) {
-            uint256 offset = i * width;
-            if (width == 6) {
-                clock += word16(data, offset);
-            } else if (i > 0) {
-                clock += int256((header >> 48) % 2 ** 16);
-            }
-            int256 temperature = word16(data, offset + width - 4);
-            if (temperature >= 2 ** 15) temperature -= 2 ** 16;
+        Reading memory reading;
+        for (uint256 i = 0; i < (header >> 8) % 2 ** 16; ++i) {
+            reading = readingAt(header, data, i, reading);
             uint256 verdict;
-            Reading memory reading = Reading(clock, temperature, word16(data, offset + width - 2));
             (verdict, next) = judgeOne(reading, next, rules, blockTime);
             if (verdict != 0) exceptions = abi.encodePacked(exceptions, uint16(i), uint8(verdict));
         }
+    }
+
+    /// @dev Of format 1 (timed), 2 (regular) or 3 (delta).
+    function readingAt(
+        uint256 header,
+        bytes memory data,
+        uint256 i,
+        Reading memory before
+    ) internal pure returns (Reading memory) {
+        int256 start = int256((header >> 64) % 2 ** 32);
+        int256 period = int256((header >> 48) % 2 ** 16);
+        if (header % 256 == 1) {
+            int256 clock = (i == 0 ? start : before.measuredAt) + word16(data, 6 * i);
+            return Reading(clock, signed(word16(data, 6 * i + 2), 2 ** 16), word16(data, 6 * i + 4));
+        }
+        int256 time = start + int256(i) * period;
+        if (header % 256 == 2 || i == 0) {
+            return Reading(time, signed(word16(data, 4 * i), 2 ** 16), word16(data, 4 * i + 2));
+        }
+        int256 temperature = before.temperature + signed(int256(uint256(uint8(data[2 * i + 2]))), 256);
+        int256 humidity = before.humidity + signed(int256(uint256(uint8(data[2 * i + 3]))), 256);
+        // Both wrap at 16 bits.
+        if (temperature >= 2 ** 15) temperature -= 2 ** 16;
+        if (temperature < -(2 ** 15)) temperature += 2 ** 16;
+        if (humidity >= 2 ** 16) humidity -= 2 ** 16;
+        if (humidity < 0) humidity += 2 ** 16;
+        return Reading(time, temperature, humidity);
+    }
+
+    function signed(int256 value, int256 modulus) private pure returns (int256) {
+        return value >= modulus / 2 ? value - modulus : value;
     }
 
     function word16(bytes memory data, uint256 offset) private pure returns (int256) {

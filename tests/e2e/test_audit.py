@@ -78,7 +78,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         site.submit(*site.batch(night[:120]))
         site.submit(*site.batch(night[:120]))  # accepted and illegal: its times lie behind
         batch, signature = site.batch(night[120:])
-        site.submit(batch, (signature[1], signature[0]))  # rejected
+        site.submit(batch, signature[32:] + signature[:32])  # rejected
         site.submit(batch, signature)
         sequence = site.registry.state(site.device_address).sequence
         site.post(sequence, site.now, int(night.temperature[-1]), int(night.humidity[-1]))

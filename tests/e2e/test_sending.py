@@ -28,12 +28,12 @@ def queue(site: Site, outbox: Outbox, measurements: Measurements) -> int:
 def test_batches_bring_every_reading_once(site: Site, outbox: Outbox) -> None:
     measurements = site.measurements(50)
     assert queue(site, outbox, measurements) == 50
-    sent = list(send_batches(site.registry, outbox, site.device, site.relayer, size=20))
+    sent = list(send_batches(site.registry, outbox, [site.key], site.relayer, size=20))
     assert [len(one.verdicts) for one in sent] == [20, 20, 10]
     assert not np.concatenate([one.verdicts for one in sent]).any()
     assert site.registry.state(site.device_address).sequence == 50
     assert queue(site, outbox, measurements) == 0
-    assert list(send_batches(site.registry, outbox, site.device, site.relayer)) == []
+    assert list(send_batches(site.registry, outbox, [site.key], site.relayer)) == []
 
 
 def test_own_transactions_bring_every_reading_once(site: Site, outbox: Outbox) -> None:
@@ -46,11 +46,11 @@ def test_own_transactions_bring_every_reading_once(site: Site, outbox: Outbox) -
 @pytest.mark.parametrize("sent_before", [1, 2])
 def test_after_an_interruption_only_the_rest_is_sent(site: Site, outbox: Outbox, sent_before: int) -> None:
     queue(site, outbox, site.measurements(30))
-    sending = send_batches(site.registry, outbox, site.device, site.relayer, size=10)
+    sending = send_batches(site.registry, outbox, [site.key], site.relayer, size=10)
     for _ in range(sent_before):
         next(sending)
     sending.close()
-    rest = list(send_batches(site.registry, outbox, site.device, site.relayer, size=10))
+    rest = list(send_batches(site.registry, outbox, [site.key], site.relayer, size=10))
     assert len(rest) == 3 - sent_before
     assert site.registry.state(site.device_address).sequence == 30
 
@@ -63,13 +63,13 @@ def test_interrupted_while_a_transaction_is_on_its_way_nothing_is_sent_twice(
     try:
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(site.chain, "wait", interrupt)
-            list(send_batches(site.registry, outbox, site.device, site.relayer, size=10))
+            list(send_batches(site.registry, outbox, [site.key], site.relayer, size=10))
         assert site.registry.state(site.device_address).sequence == 0
     finally:
         # The transaction is mined while the second run waits for it.
         site.chain.request("evm_setAutomine", True)
         site.chain.request("evm_mine")
-    sent = list(send_batches(site.registry, outbox, site.device, site.relayer, size=10))
+    sent = list(send_batches(site.registry, outbox, [site.key], site.relayer, size=10))
     assert [len(one.verdicts) for one in sent] == [10]
     logs = site.chain.logs([site.registry.address], site.deployment.block_number, site.chain.latest_block().number)
     assert sum(log.topics[0] == BATCH_ACCEPTED for log in logs) == 2
@@ -81,8 +81,8 @@ def test_readings_that_another_workspace_overtook_are_numbered_anew(site: Site, 
     queue(site, outbox, measurements[10:])
     with Outbox(tmp_path / "other.sqlite") as other:
         queue(site, other, measurements[:10])
-        list(send_batches(site.registry, other, site.device, site.relayer))
-    sent = list(send_batches(site.registry, outbox, site.device, site.relayer))
+        list(send_batches(site.registry, other, [site.key], site.relayer))
+    sent = list(send_batches(site.registry, outbox, [site.key], site.relayer))
     assert [verdict for one in sent for verdict in one.verdicts.tolist()] == [0] * 10
     assert site.registry.state(site.device_address).sequence == 20
 
@@ -92,9 +92,9 @@ def test_readings_that_come_too_late_are_kept_and_said(site: Site, outbox: Outbo
     queue(site, outbox, measurements[:10])
     with Outbox(tmp_path / "other.sqlite") as other:
         queue(site, other, measurements[10:])
-        list(send_batches(site.registry, other, site.device, site.relayer))
+        list(send_batches(site.registry, other, [site.key], site.relayer))
     with pytest.raises(InputError, match="10 queued readings of device"):
-        list(send_batches(site.registry, outbox, site.device, site.relayer))
+        list(send_batches(site.registry, outbox, [site.key], site.relayer))
     pending = outbox.pending(site.device_address)
     assert pending is not None
     assert len(pending.measurements) == 10
@@ -107,7 +107,7 @@ def test_a_failed_transaction_is_sent_again(site: Site, outbox: Outbox) -> None:
     with pytest.raises(ContractError):
         site.chain.wait(failed)
     outbox.mark_sent(site.device_address, 0, 5, failed)
-    assert [len(one.verdicts) for one in send_batches(site.registry, outbox, site.device, site.relayer)] == [5]
+    assert [len(one.verdicts) for one in send_batches(site.registry, outbox, [site.key], site.relayer)] == [5]
 
 
 def test_a_batch_that_somebody_else_brought_first_counts_as_sent(
@@ -121,7 +121,7 @@ def test_a_batch_that_somebody_else_brought_first_counts_as_sent(
         return submit(relayer, batch, signature, on_signed)
 
     monkeypatch.setattr(site.registry, "submit_batch", overtaken)
-    sent = list(send_batches(site.registry, outbox, site.device, site.relayer, size=10))
+    sent = list(send_batches(site.registry, outbox, [site.key], site.relayer, size=10))
     assert [len(one.verdicts) for one in sent] == [10, 10]
     assert site.registry.state(site.device_address).sequence == 20
     assert outbox.pending(site.device_address) is None
@@ -132,8 +132,8 @@ def test_two_gateways_on_one_outbox_take_turns(site: Site, tmp_path: Path) -> No
         measurements = site.measurements(20)
         assert queue(site, one, measurements[:10]) == 10
         assert queue(site, two, measurements) == 10
-        list(send_batches(site.registry, two, site.device, site.relayer))
-        assert list(send_batches(site.registry, one, site.device, site.relayer)) == []
+        list(send_batches(site.registry, two, [site.key], site.relayer))
+        assert list(send_batches(site.registry, one, [site.key], site.relayer)) == []
     assert site.registry.state(site.device_address).sequence == 20
 
 
@@ -144,7 +144,7 @@ def interrupt(_: bytes) -> None:
 def test_readings_that_lie_behind_the_chain_s_are_refused_before_anything_is_sent(site: Site, outbox: Outbox) -> None:
     measurements = site.measurements(10)
     queue(site, outbox, measurements[5:])
-    list(send_batches(site.registry, outbox, site.device, site.relayer))
+    list(send_batches(site.registry, outbox, [site.key], site.relayer))
     with pytest.raises(InputError, match="the new ones begin at"):
         queue(site, outbox, measurements[:5])
     assert outbox.pending(site.device_address) is None
@@ -154,7 +154,7 @@ def test_a_rejection_says_why_and_what_to_do(site: Site, outbox: Outbox) -> None
     queue(site, outbox, site.measurements(3))
     site.registry.revoke_device(site.admin, site.device_address, 0)
     with pytest.raises(RejectedError, match="revoked device") as caught:
-        list(send_batches(site.registry, outbox, site.device, site.relayer))
+        list(send_batches(site.registry, outbox, [site.key], site.relayer))
     assert "new key" in caught.value.to_do
 
 
@@ -163,8 +163,8 @@ def test_an_account_without_means_is_named_as_such(site: Site, outbox: Outbox) -
 
     queue(site, outbox, site.measurements(3))
     with pytest.raises(UnfundedAccountError):
-        list(send_batches(site.registry, outbox, site.device, throw_away_key("pauper")))
-    assert len(list(send_batches(site.registry, outbox, site.device, site.relayer))) == 1
+        list(send_batches(site.registry, outbox, [site.key], throw_away_key("pauper")))
+    assert len(list(send_batches(site.registry, outbox, [site.key], site.relayer))) == 1
 
 
 def _topic(signature: str) -> bytes:

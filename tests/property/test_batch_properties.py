@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from itertools import pairwise
-
-import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from property.strategies import HUMIDITIES, TEMPERATURES, TIMES, WORDS, devices, measurements
-from sensetrail.core.batch import MAX_GAP, Batch, Format, Header, decode, encode, encode_own, split
+from sensetrail.core.batch import Batch, Format, Header, decode, encode, encode_own, formats
 from sensetrail.core.events import Accepted, decode_log
 from sensetrail.core.primitives import Address
 from sensetrail.core.reading import Measurements
@@ -23,7 +20,7 @@ def test_decode_is_the_inverse_of_encode(device: Address, first: int, given: Mea
     batch = encode(device, first, given)
     assert columns(decode(batch)) == columns(given)
     assert (batch.header.device, batch.header.first_sequence, batch.header.count) == (device, first, len(given))
-    assert len(batch.data) == Format(batch.header.format).width * len(given)
+    assert len(batch.data) == Format(batch.header.format).length(len(given))
 
 
 @given(devices(), st.integers(0, 2**24 - 1), TIMES, TEMPERATURES, HUMIDITIES)
@@ -40,23 +37,10 @@ def test_every_word_is_a_header_and_packs_to_itself(value: int) -> None:
     assert Header.unpack(value).pack() == value
 
 
-@given(
-    devices(),
-    st.lists(st.sampled_from([-5, 0, 30, 30, 30, 31, MAX_GAP, MAX_GAP + 1]), min_size=0, max_size=30),
-    st.integers(1, 8),
-)
-def test_split_gives_parts_that_fit_and_loses_nothing(device: Address, steps: list[int], size: int) -> None:
-    times = np.cumsum([1_000_000, *steps])
-    whole = Measurements.of(times, np.arange(len(times)), np.arange(len(times)))
-    parts = list(split(whole, size))
-    decoded = [decode(encode(device, 0, part)) for part in parts]
-    joined = [[value for part in decoded for value in columns(part)[column]] for column in range(3)]
-    assert joined == columns(whole)
-    assert max(len(part) for part in parts) <= size
-    # No part ends without a reason: it is full, or the next reading falls back or is too far.
-    for part, following in pairwise(parts):
-        gap = int(following.measured_at[0] - part.measured_at[-1])
-        assert len(part) == size or not 0 <= gap <= MAX_GAP
+@given(devices(), measurements())
+def test_every_format_that_fits_says_the_same(device: Address, given: Measurements) -> None:
+    for kind in formats(given):
+        assert columns(decode(encode(device, 0, given, kind))) == columns(given)
 
 
 @given(devices(), measurements(), WORDS, st.data())
@@ -76,10 +60,11 @@ def test_the_head_commits_to_every_bit(device: Address, given: Measurements, hea
 def test_a_batch_survives_its_log(device: Address, given: Measurements, r: bytes, vs: bytes) -> None:
     batch = encode(device, 0, given)
     padding = bytes(-len(batch.data) % 32)
-    # The ABI encoding by hand: three words, two pointers, then the two byte strings.
-    fields = [word(batch.header.pack()), r, vs, word(160), word(192 + len(batch.data) + len(padding))]
-    fields += [word(len(batch.data)), batch.data, padding, word(0)]
+    payload = batch.data + r + vs
+    # The ABI encoding by hand: a word, two pointers, then the two byte strings.
+    fields = [word(batch.header.pack()), word(96), word(128 + len(payload) + len(padding))]
+    fields += [word(len(payload)), payload, padding, word(0)]
     event = decode_log(log_of(BATCH_ACCEPTED, [word(device)], b"".join(fields)))
     assert isinstance(event, Accepted)
-    assert (event.batch, event.signature) == (batch, (r, vs))
+    assert (event.batch, event.signature) == (batch, r + vs)
     assert event.verdicts.tolist() == [0] * len(given)

@@ -80,7 +80,7 @@ def abi_events() -> dict[str, list[bool]]:
 
 
 def batch_log(exceptions: bytes, header: Header = HEADER, data: bytes = DATA, topic: bytes | None = None) -> Log:
-    fields = abi_encode(BATCH_FIELDS, [header.pack(), R, VS, data, exceptions])
+    fields = abi_encode(BATCH_FIELDS, [header.pack(), data + R + VS, exceptions])
     return log_of(BATCH_ACCEPTED, [topic or word(header.device)], fields)
 
 
@@ -159,7 +159,7 @@ def test_batch_accepted(exceptions: str, verdicts: list[int]) -> None:
     event = decode_log(batch_log(bytes.fromhex(exceptions)))
     assert isinstance(event, Accepted)
     assert event.batch == Batch(HEADER, DATA)
-    assert event.signature == (R, VS)
+    assert event.signature == R + VS
     assert event.verdicts.tolist() == verdicts
 
 
@@ -211,7 +211,7 @@ def test_topics_beyond_their_type_are_refused() -> None:
 @pytest.mark.parametrize("offset", [0, 1, 2**31, 2**63, 2**64, 2**255, 2**256 - 1])
 def test_pointers_out_of_the_data_are_refused(offset: int) -> None:
     log = batch_log(b"")
-    data = log.data[:96] + word(offset) + log.data[128:]
+    data = log.data[:32] + word(offset) + log.data[64:]
     with pytest.raises(MalformedEventError):
         decode_log(log_of(BATCH_ACCEPTED, log.topics[1:], data))
 
@@ -219,7 +219,7 @@ def test_pointers_out_of_the_data_are_refused(offset: int) -> None:
 @pytest.mark.parametrize("length", [2**10, 2**20, 2**40])
 def test_lengths_beyond_the_data_are_refused(length: int) -> None:
     log = batch_log(b"")
-    data = log.data[:160] + word(length) + log.data[192:]
+    data = log.data[:96] + word(length) + log.data[128:]
     with pytest.raises(MalformedEventError):
         decode_log(log_of(BATCH_ACCEPTED, log.topics[1:], data))
 

@@ -40,7 +40,7 @@ def test_replay_arrives_at_the_registrys_states(story: Story) -> None:
 
 def test_the_contracts_verdicts_stand_beside_the_twins_not_in_their_place(story: Story) -> None:
     header = Header(BOB, TIME + 6, 30, 1, 1, 2)
-    values = [header.pack(), *SIGNATURE, bytes.fromhex("083415e0"), bytes.fromhex("00003f")]
+    values = [header.pack(), bytes.fromhex("083415e0") + SIGNATURE, bytes.fromhex("00003f")]
     story.emit(BATCH_ACCEPTED, [word(BOB)], BATCH_FIELDS, values)
     entry = replay(story.logs, story.block_times).entries[-1]
     assert entry.event.verdicts.tolist() == [63]
@@ -123,7 +123,7 @@ def test_a_batch_that_cannot_have_been_accepted() -> None:
     story.add_profile(INDOOR)
     story.register(ALICE)
     header = Header(ALICE, TIME, 30, 0, 2, 2)
-    story.emit(BATCH_ACCEPTED, [word(ALICE)], BATCH_FIELDS, [header.pack(), *SIGNATURE, bytes(12), b""])
+    story.emit(BATCH_ACCEPTED, [word(ALICE)], BATCH_FIELDS, [header.pack(), bytes(12) + SIGNATURE, b""])
     with pytest.raises(MalformedEventError):
         replay(story.logs, story.block_times)
 

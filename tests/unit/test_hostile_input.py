@@ -93,7 +93,7 @@ def test_a_manifest_as_deep_as_parses_is_compared_and_digested() -> None:
 def test_lengths_beyond_any_memory_are_refused(length: int) -> None:
     log = batch_log(b"")
     with pytest.raises(MalformedEventError):
-        decode_log(log_of(BATCH_ACCEPTED, log.topics[1:], log.data[:160] + word(length) + log.data[192:]))
+        decode_log(log_of(BATCH_ACCEPTED, log.topics[1:], log.data[:96] + word(length) + log.data[128:]))
 
 
 def test_bytes_after_the_last_field_are_refused() -> None:
@@ -150,7 +150,7 @@ def test_a_sequence_beyond_24_bits_is_refused_or_packs() -> None:
     story.register(alice)
     header = Header(alice, TIME, 1, 0, 65535, 2)
     for _ in range(257):
-        story.emit(BATCH_ACCEPTED, [word(alice)], BATCH_FIELDS, [header.pack(), *SIGNATURE, bytes(4 * 65535), b""])
+        story.emit(BATCH_ACCEPTED, [word(alice)], BATCH_FIELDS, [header.pack(), bytes(4 * 65535) + SIGNATURE, b""])
     try:
         history = replay(story.logs, story.block_times)
     except MalformedEventError:

@@ -31,7 +31,7 @@ from sensetrail.core.rules import DeviceState, Profile  # noqa: E402
 
 DEVICE_KEY = keccak(text="Sensetrail test vectors: a throw-away key, never a real device's")
 DEVICE = bytes.fromhex(Account.from_key(DEVICE_KEY).address[2:])
-OWN, TIMED, REGULAR = 0, 1, 2
+OWN, TIMED, REGULAR, DELTA = 0, 1, 2, 3
 
 NOW = 1_790_000_000
 ROOM = Profile(0, 5000, 100, 500, 9800, 500, 60)
@@ -42,6 +42,15 @@ POINT = Profile(2000, 2000, 0, 5000, 5000, 0, 5)
 """One legal value and no step at all."""
 ANYTHING = Profile(-(2**15), 2**15 - 1, 2**16 - 1, 0, 2**16 - 1, 2**16 - 1, 2**32 - 1)
 """Every value the format can hold, any step, any time."""
+LANES = Profile(-4096, 12287, 2**14 - 1, 0, 2**14 - 1, 2**14 - 1, 60)
+"""Every value and step that the contract's lanes of 14 bits can hold."""
+BEYOND = Profile(-4097, 12288, 2**14, 0, 2**14, 2**14, 60)
+"""One more each way: bounds that the lanes cannot hold."""
+STEPS = [Profile(-4000, 12000, step, 0, 10000, 253 - step, 60) for step in (126, 127, 128)]
+"""Steps around the largest change that a delta batch can say: 127 up, 128 down."""
+
+LANE_EDGES_T = (-4097, -4096, 12287, 12288)
+LANE_EDGES_H = (0, 2**14 - 1, 2**14, 2**16 - 1)
 
 NEW = DeviceState(1)
 HEAD = keccak(text="a head from before")[:20]
@@ -71,6 +80,11 @@ def timed(*readings: Reading) -> bytes:
 def regular(*values: tuple[int, int]) -> bytes:
     """Lay (temperature, humidity) out as a regular batch's data, or as the data of a device's own transaction."""
     return b"".join(struct.pack(">hH", *pair) for pair in values)
+
+
+def delta(first: tuple[int, int], *changes: tuple[int, int]) -> bytes:
+    """Lay a first (temperature, humidity) and what both change by from there out as a delta batch's data."""
+    return struct.pack(">hH", *first) + b"".join(struct.pack(">bb", *pair) for pair in changes)
 
 
 def chosen_cases() -> list[Case]:
@@ -125,47 +139,179 @@ def chosen_cases() -> list[Case]:
     ]  # fmt: skip
 
 
+def word_cases() -> list[Case]:
+    """Give regular and timed batches around the ends of words of eight and of five, with and without exceptions."""
+    cases = []
+    for n in (7, 8, 9, 15, 16, 17, 24, 25):
+        good = [(2000 + 10 * (i % 7), 5000 - 10 * (i % 5)) for i in range(n)]
+        bad = [(4000, 9900), *good[1:-1], (1000, 100)]
+        cases += [
+            Case(f"regular, {n} legal", ROOM, KNOWN, NOW, NOW - 90, 3, REGULAR, regular(*good)),
+            Case(f"regular, {n}, first and last not", ROOM, KNOWN, NOW, NOW - 90, 3, REGULAR, regular(*bad)),
+        ]
+    for n in (4, 5, 6, 9, 10, 11, 15, 16):
+        good = [(2000 + 10 * (i % 7), 5000 - 10 * (i % 5)) for i in range(n)]
+        bad = [(4000, 9900), *good[1:-1], (1000, 100)]
+        for name, values in (("legal", good), ("first and last not", bad)):
+            data = timed(*((i % 3 + 1, *pair) for i, pair in enumerate(values)))
+            cases.append(Case(f"timed, {n}, {name}", ROOM, KNOWN, NOW, NOW - 90, 0, TIMED, data))
+        data = timed(*((0, *pair) for pair in good))
+        cases.append(Case(f"timed, {n} in one second", ROOM, KNOWN, NOW, NOW - 90, 0, TIMED, data))
+    return cases
+
+
+def lane_cases() -> list[Case]:
+    """Give values, gaps and states just inside and just outside the lanes' 14 bits."""
+    good = (2000, 5000)
+    around = [(t, 5000) for t in LANE_EDGES_T] + [(2000, h) for h in LANE_EDGES_H]
+    cases = []
+    for name, profile in (("lanes", LANES), ("beyond", BEYOND)):
+        for t, h in [*around, (-4097, 2**14), (12288, 0), (-(2**15), 2**16 - 1)]:
+            state = replace(KNOWN, temperature=t, humidity=h)
+            what = f"{name}, {t}, {h}"
+            middle = [good] * 9 + [(t, h)] + [good] * 9
+            known, stored = (profile, KNOWN, NOW, NOW - 90), (profile, state, NOW, NOW - 90)
+            cases += [
+                Case(f"regular, {what} inside", *known, 1, REGULAR, regular(*middle)),
+                Case(f"timed, {what} inside", *known, 0, TIMED, timed(*((1, *pair) for pair in middle))),
+                Case(f"regular, {what} last", *known, 1, REGULAR, regular(good, (t, h))),
+                Case(f"timed, {what} last", *known, 0, TIMED, timed((0, *good), (1, t, h))),
+                Case(f"regular, {what} stored", *stored, 1, REGULAR, regular(*[good] * 10)),
+                Case(f"timed, {what} stored", *stored, 0, TIMED, timed(*[(9, *good)] * 6)),
+                Case(f"delta, {what} stored", *stored, 1, DELTA, delta(good, (1, 1))),
+                Case(f"delta, {what} first", *known, 1, DELTA, delta((t, h), *[(1, -1)] * 2, *[(-1, 1)] * 15)),
+            ]
+    for gap in (0, 1, 2**14 - 1, 2**14, 2**16 - 1):
+        start = NOW - 6 * 2**16
+        for name, gaps in (("first", [gap, 1, 1]), ("sixth", [1] * 5 + [gap]), ("every", [gap] * 6)):
+            data = timed(*((each, *good) for each in gaps))
+            old = replace(KNOWN, last_time=start - 1)
+            same = replace(KNOWN, last_time=start)
+            cases += [
+                Case(f"timed, {name} gap {gap}", ROOM, old, NOW, start, 0, TIMED, data),
+                Case(f"timed, {name} gap {gap}, from the last time", ROOM, same, NOW, start, 0, TIMED, data),
+                Case(f"timed, {name} gap {gap}, to the future", ROOM, KNOWN, NOW, NOW + 60, 0, TIMED, data),
+            ]
+    return cases
+
+
+def delta_cases() -> list[Case]:
+    """Give the delta format's own edges."""
+    good, start = (2000, 5000), NOW - 90
+    out_t = [(127, 1)] * 20 + [(-127, -1)] * 20
+    cases = []
+    for n in (1, 2, 16, 17, 18, 33):
+        for name, last in (("legal", (1, -1)), ("last too far", (127, 1)), ("last too dry", (-1, -101))):
+            data = delta(good, *([(3, -3), (-2, 2)] * n)[: n - 1])[: 2 * n] + struct.pack(">bb", *last)
+            data = delta(good if name == "legal" else (1899, 499)) if n == 1 else data
+            profile = replace(ROOM, humidity_step=100)
+            cases.append(Case(f"delta, {n}, {name}", profile, KNOWN, NOW, start, 1, DELTA, data))
+    for profile in STEPS:
+        name = f"delta, steps up to {profile.temperature_step} and {profile.humidity_step}"
+        for change in (-128, -127, -126, 126, 127):
+            data = delta(good, (change, -change - 1), (-change - 1, change), *[(change, 0)] * 15)
+            cases.append(Case(f"{name}: {change}", profile, KNOWN, NOW, start, 1, DELTA, data))
+    for n in (2, 17, 33):
+        up, down = [(1, 1)] * (n - 1), [(-1, -1)] * (n - 1)
+        for profile in (ANYTHING, replace(ANYTHING, temperature_step=2**16 - 2, humidity_step=2**16 - 2), LANES):
+            name = f"delta, {n}, steps up to {profile.temperature_step}"
+            edges = [
+                ("up over 16 bits", (2**15 - 1, 2**16 - 1), up),
+                ("down over 16 bits", (-(2**15), 0), down),
+                ("over 16 bits and back", (2**15 - 1, 0), [*up, *[(-1, -1)] * n]),
+                ("humidity below 0 and back", (2000, 0), [*down, *[(1, 1)] * n]),
+                ("out of the lanes above and back", (12287, 2**14 - 1), [*up, *[(-1, -1)] * n]),
+                ("out of the lanes below and back", (-4096, 1), [*down, *[(1, 1)] * n]),
+            ]
+            cases += [
+                Case(f"{name}, {what}", profile, KNOWN, NOW, start, 1, DELTA, delta(first, *changes))
+                for what, first, changes in edges
+            ]
+    state = replace(KNOWN, temperature=12287, humidity=2**14 - 1)
+    cases += [
+        Case("delta, far out of the lanes and back", LANES, KNOWN, NOW, start, 1, DELTA, delta((12000, 9), *out_t)),
+        Case("delta, a new device, no step to the first", POINT, NEW, NOW, start, 1, DELTA, delta(good, (0, 0))),
+        Case("delta, a new device, out of the lanes", ROOM, NEW, NOW, start, 1, DELTA, delta((-5000, 2**15), (1, 1))),
+        Case("delta, a new device, one reading", ROOM, NEW, NOW, start, 0, DELTA, delta((4999, 9799))),
+        Case("delta, from the lanes' edge", LANES, state, NOW, start, 1, DELTA, delta((-4096, 0), (-1, -1))),
+        Case("delta, every flag of the first", POINT, KNOWN, NOW, 0, 0, DELTA, delta((1999, 5001))),
+        Case("delta, period 0 is one second for all", ROOM, KNOWN, NOW, NOW, 0, DELTA, delta(good, (1, 1), (1, 1))),
+        Case("delta, J1 at the start", ROOM, KNOWN, NOW, KNOWN.last_time, 1, DELTA, delta(good, *[(1, 1)] * 17)),
+        Case("delta, into the future", ROOM, KNOWN, NOW, NOW, 6, DELTA, delta(good, *[(1, -1)] * 17)),
+        Case("delta, to the last second", ROOM, KNOWN, NOW, NOW, 10, DELTA, delta(good, *[(1, -1)] * 6)),
+        Case("delta, beyond 32 bits", ANYTHING, KNOWN, NOW, 2**32 - 1, 65535, DELTA, delta(good, (1, 1))),
+        Case("delta, every reading illegal", POINT, KNOWN, NOW, 0, 0, DELTA, delta((0, 0), *[(127, -128)] * 300)),
+    ]
+    return cases
+
+
 def random_cases(count: int) -> list[Case]:
     """Give cases of mostly illegal readings around every boundary, from a fixed seed."""
     source = random.Random(20)  # noqa: S311
     cases = []
     for number in range(count):
-        profile = source.choice([ROOM, COLD, POINT])
-        edges_t = [profile.temperature_min + d for d in (-1, 0, 1)] + [profile.temperature_max + d for d in (-1, 0, 1)]
-        edges_h = [max(0, profile.humidity_min + d) for d in (-1, 0, 1)]
-        edges_h += [profile.humidity_max + d for d in (-1, 0, 1)]
+        profile = source.choice([ROOM, COLD, POINT, LANES, BEYOND, ANYTHING])
+        edges_t = [clip_t(edge + d) for edge in (profile.temperature_min, profile.temperature_max) for d in (-1, 0, 1)]
+        edges_h = [clip_h(edge + d) for edge in (profile.humidity_min, profile.humidity_max) for d in (-1, 0, 1)]
+        if number % 5 == 0:
+            edges_t, edges_h = [*edges_t, *LANE_EDGES_T], [*edges_h, *LANE_EDGES_H]
         state = replace(
             KNOWN,
             temperature=source.choice(edges_t),
             humidity=source.choice(edges_h),
             sequence=source.choice([0, 1, 1000]),
         )
-        values = [(source.choice(edges_t), source.choice(edges_h)) for _ in range(source.randint(1, 12))]
-        start = source.choice([NOW, NOW + profile.future_tolerance, state.last_time, state.last_time - 5])
-        if number % 2:
+        n = source.choice([source.randint(1, 12), source.randint(13, 40)])
+        values = [(source.choice(edges_t), source.choice(edges_h)) for _ in range(n)]
+        start = source.choice([NOW, NOW + min(profile.future_tolerance, 600), state.last_time, state.last_time - 5])
+        kind = (TIMED, REGULAR, DELTA)[number % 3]
+        period = 0 if kind == TIMED else source.choice([0, 1, 30, 600])
+        if kind == TIMED:
             data = timed(*((source.choice([0, 1, 5, 60, 600]), *value) for value in values))
-        else:
+        elif kind == REGULAR:
             data = regular(*values)
-        kind = TIMED if number % 2 else REGULAR
-        period = 0 if number % 2 else source.choice([0, 1, 30, 600])
+        else:
+            small = (-128, -127, -1, 0, 0, 0, 1, 127)
+            data = delta(values[0], *((source.choice(small), source.choice(small)) for _ in values[1:]))
         cases.append(Case(f"random {number}", profile, state, NOW, start, period, kind, data))
     return cases
 
 
+def clip_t(temperature: int) -> int:
+    """Bring a temperature into 16 bits."""
+    return max(-(2**15), min(temperature, 2**15 - 1))
+
+
+def clip_h(humidity: int) -> int:
+    """Bring a humidity into 16 bits."""
+    return max(0, min(humidity, 2**16 - 1))
+
+
+def readings_of(case: Case) -> list[Reading]:
+    """Read a case's data, one reading after the other."""
+    if case.format == DELTA:
+        values = [struct.unpack(">hH", case.data[:4])]
+        for warmer, wetter in struct.iter_unpack(">bb", case.data[4:]):
+            temperature, humidity = values[-1]
+            # Both wrap at 16 bits.
+            values.append(((temperature + warmer + 2**15) % 2**16 - 2**15, (humidity + wetter) % 2**16))
+        return [(case.start + case.period * index, *pair) for index, pair in enumerate(values)]
+    if case.format == TIMED:
+        readings, measured_at = [], case.start
+        for gap, temperature, humidity in struct.iter_unpack(">HhH", case.data):
+            measured_at += gap
+            readings.append((measured_at, temperature, humidity))
+        return readings
+    pairs = struct.iter_unpack(">hH", case.data)
+    return [(case.start + case.period * index, *pair) for index, pair in enumerate(pairs)]
+
+
 def judge_vector(case: Case) -> dict[str, Any]:
     """Judge a case, and write it down with what is expected."""
-    width = 6 if case.format == TIMED else 4
-    count = len(case.data) // width
-    readings, measured_at = [], case.start
-    for index in range(count):
-        fields = case.data[width * index : width * (index + 1)]
-        temperature, humidity = struct.unpack(">hH", fields[-4:])
-        measured_at += int.from_bytes(fields[:-4], "big")
-        readings.append((measured_at, temperature, humidity))
-        measured_at += case.period if case.format == REGULAR else 0
+    readings = readings_of(case)
     verdicts, after = judge_all(readings, case.state, case.profile, case.block_time)
     header = DEVICE + struct.pack(">IH", case.start, case.period) + case.state.sequence.to_bytes(3, "big")
-    header += struct.pack(">HB", count, case.format)
+    header += struct.pack(">HB", len(readings), case.format)
     after = replace(after, head=keccak(case.state.head + header + keccak(case.data))[:20])
     return {
         "name": case.name,
@@ -189,11 +335,14 @@ def slot(state: DeviceState) -> dict[str, Any]:
 
 def files() -> dict[str, str]:
     """Give each vector file's name and text."""
-    vectors = [judge_vector(case) for case in chosen_cases() + random_cases(40)]
-    judge = {"device_key": "0x" + DEVICE_KEY.hex(), "count": len(vectors), "vectors": vectors}
+    cases = chosen_cases() + word_cases() + lane_cases() + delta_cases() + random_cases(90)
+    vectors = [judge_vector(case) for case in cases]
+    # One vector a line: Solidity's test reads the file line by line.
+    lines = ",\n".join(json.dumps(vector) for vector in vectors)
+    judge = f'{{"device_key": "0x{DEVICE_KEY.hex()}", "count": {len(vectors)}, "vectors": [\n{lines}\n]}}\n'
     node = ROOT / ".venv" / "bin" / "node"
     merkle = subprocess.run([node, FOLDER / "merkle.mjs"], check=True, capture_output=True, text=True).stdout
-    return {"judge.json": json.dumps(judge, indent=1) + "\n", "merkle.json": merkle}
+    return {"judge.json": judge, "merkle.json": merkle}
 
 
 def main() -> int:

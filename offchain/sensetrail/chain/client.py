@@ -46,6 +46,7 @@ class Receipt:
     Attributes:
         transaction_hash: 32 bytes.
         block_number: Where it stands.
+        succeeded: Whether it did not revert.
         gas_used: Gas.
         contract_address: What it created, if anything.
         logs: What it emitted.
@@ -53,6 +54,7 @@ class Receipt:
 
     transaction_hash: bytes
     block_number: int
+    succeeded: bool
     gas_used: int
     contract_address: Address | None
     logs: tuple[Log, ...]
@@ -330,6 +332,7 @@ def _receipt(entry: Any) -> Receipt:
     return Receipt(
         bytes(entry["transactionHash"]),
         int(entry["blockNumber"]),
+        entry["status"] == 1,
         int(entry["gasUsed"]),
         address(created) if created else None,
         tuple(_log(log) for log in entry["logs"]),

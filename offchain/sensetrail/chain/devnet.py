@@ -68,12 +68,15 @@ def free_port(wanted: int = 0) -> int:
 
 
 @contextmanager
-def running_devnet(port: int | None = None, timestamp: int | None = None) -> Iterator[Chain]:
+def running_devnet(
+    port: int | None = None, timestamp: int | None = None, hardfork: str | None = None
+) -> Iterator[Chain]:
     """Run Anvil on loopback, and end it on leaving.
 
     Args:
         port: Where to listen; None for any free port.
         timestamp: The first block's time, Unix seconds; None for now.
+        hardfork: Whose rules, such as "prague"; None for Anvil's newest.
 
     Yields:
         A connection to it.
@@ -85,6 +88,8 @@ def running_devnet(port: int | None = None, timestamp: int | None = None) -> Ite
     command = [find_anvil(), "--host", "127.0.0.1", "--port", str(port), "--mnemonic", DEVNET_MNEMONIC, "--silent"]
     if timestamp is not None:
         command += ["--timestamp", str(timestamp)]
+    if hardfork is not None:
+        command += ["--hardfork", hardfork]
     # Its own session: Ctrl-C at the terminal is for us, and we end it when we are done.
     process = subprocess.Popen(  # noqa: S603 - the command is ours
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True

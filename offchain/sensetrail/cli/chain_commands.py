@@ -145,17 +145,25 @@ def profile_list(rpc: Rpc = DEFAULT_RPC, workspace: Folder = DEFAULT_FOLDER, as_
 
 
 @device.command("new")
-def device_new(name: DEVICE_NAME, workspace: Folder = DEFAULT_FOLDER, as_json: Json = False) -> None:
+def device_new(
+    name: DEVICE_NAME,
+    p256: Annotated[
+        bool, typer.Option("--p256", help="A P-256 key, as secure elements have (default: secp256k1).")
+    ] = False,
+    workspace: Folder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
     """Make a device's key, encrypted with a password (asked for, or from SENSETRAIL_PASSWORD).
 
     Example: sensetrail device new kitchen
     """
-    from sensetrail.sensor.keystore import create_key
+    from sensetrail.sensor.keystore import Curve, create_key
 
     path = Workspace(workspace).key(name)
     if path.exists():
         raise InputError(f"there is a key at {path} already", "choose another name: keys are never overwritten")
-    address = create_key(path, password(f"New password for {name}", confirm=True))
+    curve = Curve.P256 if p256 else Curve.SECP256K1
+    address = create_key(path, password(f"New password for {name}", confirm=True), curve)
     print_json({"device": address, "keystore": str(path)}) if as_json else say(f"{name} is {address}, key in {path}")
 
 

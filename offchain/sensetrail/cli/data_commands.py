@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain as chained
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +25,7 @@ from sensetrail.cli.session import (
     password,
     paying_account,
 )
-from sensetrail.core.primitives import address, hex_word
+from sensetrail.core.primitives import hex_word
 from sensetrail.errors import InputError, UnknownDeviceError, WorkspaceError
 from sensetrail.workspace import Workspace
 
@@ -49,7 +50,9 @@ def post(
     own: Annotated[
         bool, typer.Option("--own", help="One by one, by each device's own transactions (each pays).")
     ] = False,
-    batch_size: Annotated[int, typer.Option("--batch", min=1, max=5000, help="The most readings a batch.")] = 120,
+    batch_size: Annotated[
+        int, typer.Option("--batch", min=1, max=10000, help="The most readings of a device a transaction.")
+    ] = 120,
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Leave out rows that hold no reading.")] = False,
     devnet_clock: Annotated[
         bool, typer.Option("--devnet-clock", help="Set a local devnet's clock by the readings' times, to replay them.")
@@ -69,7 +72,7 @@ def post(
     from sensetrail.chain.sensor_registry import SensorRegistry
     from sensetrail.gateway.outbox import Outbox
     from sensetrail.gateway.sender import send_batches, send_own, settle
-    from sensetrail.sensor.keystore import open_key
+    from sensetrail.sensor.keystore import key_address, open_account, open_key
 
     place = Workspace(workspace)
     measurements, skipped = _measurements(file, simulate, skip_invalid)
@@ -82,25 +85,26 @@ def post(
     relayer = None if own else paying_account(chain, account)
     secret = password("Password of the device keys")
     # All keys are opened and all readings queued before the first is sent: an error here has sent nothing.
-    keys = {name: open_key(path, secret) for name, path in keystores.items()}
+    accounts = [open_account(path, secret) for path in keystores.values()] if own else []
+    keys = [] if own else [open_key(path, secret) for path in keystores.values()]
     sent: list[Sent] = []
     before_sending = _follow(chain) if devnet_clock else lambda _: None
     with Outbox(place.outbox) as outbox, progress_bar(quiet=as_json) as progress:
+        tasks = {}
         for name, readings in measurements.items():
-            device = address(keys[name].address)
+            device = key_address(keystores[name])
             outbox.queue(device, readings, registry.state(device))
-        for name, key in keys.items():
-            device = address(key.address)
             pending = settle(registry, outbox, device)
-            task = progress.add_task(name, total=0 if pending is None else len(pending.measurements))
-            sending = (
-                send_own(registry, outbox, key, before_sending)
-                if relayer is None
-                else send_batches(registry, outbox, key, relayer, batch_size, before_sending)
-            )
-            for transaction in sending:
-                sent.append(transaction)
-                progress.advance(task, len(transaction.verdicts))
+            tasks[device] = progress.add_task(name, total=0 if pending is None else len(pending.measurements))
+        sending = (
+            chained.from_iterable(send_own(registry, outbox, one, before_sending) for one in accounts)
+            if relayer is None
+            else send_batches(registry, outbox, keys, relayer, batch_size, before_sending)
+        )
+        for transaction in sending:
+            sent.append(transaction)
+            for delivery in transaction.deliveries:
+                progress.advance(tasks[delivery.device], len(delivery.verdicts))
     _report(sent, skipped, as_json)
 
 
@@ -129,10 +133,14 @@ def _report(sent: list[Sent], skipped: int, as_json: bool) -> None:
 
     verdicts = np.concatenate([np.zeros(0, np.uint8), *(transaction.verdicts for transaction in sent)])
     flags = {(flag.name or "").lower(): int((verdicts & flag != 0).sum()) for flag in Verdict if flag}
+    gas_used = sum(transaction.gas_used for transaction in sent)
+    formats = _formats(sent)
     result = {
         "readings": len(verdicts),
         "transactions": len(sent),
-        "gas_used": sum(transaction.gas_used for transaction in sent),
+        "gas_used": gas_used,
+        "gas_per_reading": round(gas_used / len(verdicts), 2) if len(verdicts) else None,
+        "formats": formats,
         "illegal": int((verdicts != 0).sum()),
         "flags": {name: count for name, count in flags.items() if count},
         "skipped_rows": skipped,
@@ -142,9 +150,28 @@ def _report(sent: list[Sent], skipped: int, as_json: bool) -> None:
         return
     why = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in flags.items() if count)
     say(
-        f"{result['readings']} readings sent in {result['transactions']} transactions for {result['gas_used']} gas; "
+        f"{result['readings']} readings sent in {result['transactions']} transactions for {gas_used} gas; "
         f"{result['illegal']} judged illegal{f' ({why})' if why else ''}, {skipped} rows skipped"
     )
+    if formats:
+        chosen = ", ".join(
+            f"{entry['readings']} as {name} in {entry['batches']} batch{'es' * (entry['batches'] > 1)}"
+            for name, entry in formats.items()
+        )
+        say(f"chosen for the least gas: {chosen}; {result['gas_per_reading']} gas a reading")
+
+
+def _formats(sent: list[Sent]) -> dict[str, dict[str, int]]:
+    """Count batches and readings by format; own transactions, which have no choice, are left out."""
+    from sensetrail.core.batch import Format
+
+    counts: dict[str, dict[str, int]] = {}
+    for delivery in (delivery for transaction in sent for delivery in transaction.deliveries):
+        if delivery.kind is not Format.OWN:
+            entry = counts.setdefault(delivery.kind.name.lower(), {"batches": 0, "readings": 0})
+            entry["batches"] += 1
+            entry["readings"] += len(delivery.verdicts)
+    return counts
 
 
 def _measurements(file: Path | None, simulate: str | None, skip_invalid: bool) -> tuple[dict[str, Measurements], int]:

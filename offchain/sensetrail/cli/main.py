@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from sensetrail.cli import chain_commands, data_commands, demo_command, model_commands
+from sensetrail.cli import chain_commands, data_commands, demo_command, inspect_commands, model_commands
 from sensetrail.cli.output import note, warn
 from sensetrail.errors import InputError, SensetrailError
 
@@ -35,6 +35,7 @@ for command in (
     model_commands.recall,
     model_commands.audit,
     model_commands.predict,
+    inspect_commands.decode,
     demo_command.demo,
 ):
     app.command()(command)

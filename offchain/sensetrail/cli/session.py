@@ -66,10 +66,10 @@ def paying_account(chain: Chain, keystore: Path | None) -> LocalAccount:
         KeystoreError: Neither is there.
     """
     from sensetrail.chain.devnet import devnet_account
-    from sensetrail.sensor.keystore import open_key
+    from sensetrail.sensor.keystore import open_account
 
     if keystore is not None:
-        return open_key(keystore, password(f"Password of {keystore}", ACCOUNT_PASSWORD_VARIABLE))
+        return open_account(keystore, password(f"Password of {keystore}", ACCOUNT_PASSWORD_VARIABLE))
     if not chain.is_devnet:
         raise KeystoreError(
             f"chain {chain.chain_id} is no local devnet, so an account is needed to pay",

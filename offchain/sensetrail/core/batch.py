@@ -12,7 +12,6 @@ All big-endian, temperature in two's complement. `encode` and `decode` are inver
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -154,7 +153,7 @@ def formats(measurements: Measurements) -> list[Format]:
     gaps = np.diff(measurements.measured_at)
     if len(gaps) and not ((gaps == gaps[0]).all() and gaps[0] > 0):
         return [Format.TIMED]
-    small = all(((-128 <= change) & (change <= 127)).all() for change in changes(measurements))
+    small = all(((change >= -128) & (change <= 127)).all() for change in changes(measurements))
     delta = [Format.DELTA] if small and len(gaps) else []
     return [*delta, Format.REGULAR, Format.TIMED]
 
@@ -207,26 +206,6 @@ def decode(batch: Batch) -> Measurements:
         measured_at = start + header.period * np.arange(header.count, dtype=np.int64)
     temperature = (values[:, -2] ^ 0x8000) - 0x8000
     return Measurements(measured_at, temperature, values[:, -1])
-
-
-def split(measurements: Measurements, size: int) -> Iterator[Measurements]:
-    """Split measurements into parts that fit a batch each.
-
-    Args:
-        measurements: In the order of measuring.
-        size: The most readings a part may have, 1 or more.
-
-    Yields:
-        Parts, in order; a new one begins after `size` readings, where time falls back, and after a gap too long.
-    """
-    size = max(1, min(size, MAX_COUNT))
-    gaps = np.diff(measurements.measured_at)
-    breaks = set((np.flatnonzero((gaps < 0) | (gaps > MAX_GAP)) + 1).tolist())
-    start = 0
-    for end in range(1, len(measurements) + 1):
-        if end == len(measurements) or end in breaks or end - start == size:
-            yield measurements[start:end]
-            start = end
 
 
 def _require_fit(measurements: Measurements) -> None:

@@ -39,6 +39,10 @@ class DeviceKey(Protocol):
     """A device's private key, of whatever kind."""
 
     @property
+    def secret(self) -> bytes:
+        """The private key, 32 bytes."""
+
+    @property
     def address(self) -> Address:
         """The device's id."""
 

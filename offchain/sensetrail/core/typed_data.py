@@ -1,4 +1,4 @@
-"""What a device signs of a batch, by EIP-712: `Batch(uint256 header,bytes data)` in the domain ("Sensetrail", "1", chain, registry).
+"""What a device signs of a batch: EIP-712 typed data, in the domain ("Sensetrail", "1", chain, registry).
 
 The domain binds a signature to one chain and one deployment; the header, to one place in one device's history.
 """
@@ -26,6 +26,11 @@ def domain_separator(chain_id: int, registry: Address) -> bytes:
     )
 
 
+def struct_hash(batch: Batch) -> bytes:
+    """Give the struct's hash (EIP-712, "Definition of hashStruct"), 32 bytes."""
+    return keccak256(BATCH_TYPEHASH + batch.header.pack().to_bytes(32, "big") + keccak256(batch.data))
+
+
 def batch_digest(batch: Batch, separator: bytes) -> bytes:
     """Give the digest that the device signs (EIP-712, "Specification of the eth_signTypedData").
 
@@ -36,6 +41,4 @@ def batch_digest(batch: Batch, separator: bytes) -> bytes:
     Returns:
         32 bytes.
     """
-    word = batch.header.pack().to_bytes(32, "big")
-    struct_hash = keccak256(BATCH_TYPEHASH + word + keccak256(batch.data))
-    return keccak256(b"\x19\x01" + separator + struct_hash)
+    return keccak256(b"\x19\x01" + separator + struct_hash(batch))

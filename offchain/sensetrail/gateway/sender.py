@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -11,14 +11,19 @@ from eth_account.signers.local import LocalAccount
 from numpy.typing import NDArray
 
 from sensetrail.chain.sensor_registry import SensorRegistry
-from sensetrail.core.batch import decode, encode, split
+from sensetrail.core.batch import MAX_COUNT, Batch, Format, decode, encode
 from sensetrail.core.events import Accepted, Rejected, Rejection
+from sensetrail.core.packing import pack
 from sensetrail.core.primitives import Address, address
-from sensetrail.core.typed_data import batch_digest, sign
-from sensetrail.errors import ContractError, RejectedError
+from sensetrail.core.reading import Measurements
+from sensetrail.core.signature import DeviceKey
+from sensetrail.core.typed_data import batch_digest
+from sensetrail.errors import ChainError, ContractError, RejectedError
 from sensetrail.gateway.outbox import Outbox, Pending, Reading, Unsettled
 
 DEFAULT_BATCH = 120
+MAX_TRANSACTION_BYTES = 96_000
+"""Of batches' data in one transaction: nodes relay transactions of up to 128 KiB."""
 BeforeSending = Callable[[int], None]
 
 REMEDIES = {
@@ -32,18 +37,38 @@ REMEDIES = {
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """Readings of one device that the chain took.
+
+    Attributes:
+        device: Whose.
+        kind: The format they came in.
+        verdicts: The contract's, shape `(n,)`.
+    """
+
+    device: Address
+    kind: Format
+    verdicts: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
 class Sent:
     """What one transaction brought to the chain.
 
     Attributes:
-        verdicts: The contract's verdict of each reading it carried, shape `(n,)`.
+        deliveries: Of each batch in it, or of its one reading.
         gas_used: Gas.
         transaction_hash: 32 bytes.
     """
 
-    verdicts: NDArray[np.uint8]
+    deliveries: tuple[Delivery, ...]
     gas_used: int
     transaction_hash: bytes
+
+    @property
+    def verdicts(self) -> NDArray[np.uint8]:
+        """The contract's verdict of each reading, shape `(n,)`."""
+        return np.concatenate([delivery.verdicts for delivery in self.deliveries])
 
 
 def send_own(
@@ -63,54 +88,58 @@ def send_own(
     Raises:
         RejectedError: The registry did not accept a reading.
     """
+    who = address(device.address)
+    pending = settle(registry, outbox, who)
+    readings = _columns(pending.measurements) if pending else []
+    for sequence, reading in enumerate(readings, start=pending.first_sequence if pending else 0):
+        before_sending(reading[0])
 
-    def one(pending: Pending, i: int, on_signed: Callable[[bytes], None]) -> bytes:
-        readings = pending.measurements
-        return registry.post(
-            device,
-            pending.first_sequence + i,
-            int(readings.measured_at[i]),
-            int(readings.temperature[i]),
-            int(readings.humidity[i]),
-            on_signed,
-        )
+        def note(transaction_hash: bytes, sequence: int = sequence) -> None:
+            outbox.mark_sent(who, sequence, 1, transaction_hash)
 
-    yield from _send(registry, outbox, device, 1, one, before_sending)
+        sent = registry.post(device, sequence, *reading, note)
+        yield _outcome(registry, outbox, [(who, sequence, 1)], sent)
 
 
 def send_batches(
     registry: SensorRegistry,
     outbox: Outbox,
-    device: LocalAccount,
+    devices: Sequence[DeviceKey],
     relayer: LocalAccount,
     size: int = DEFAULT_BATCH,
     before_sending: BeforeSending = lambda _: None,
 ) -> Generator[Sent, None, None]:
-    """Send a device's pending readings as batches: the device signs, the relayer pays.
+    """Send devices' pending readings: the devices sign batches, the relayer pays; several go in one transaction.
 
     Args:
         registry: Where to.
         outbox: Where from.
-        device: The device's key; signs.
+        devices: The devices' keys; sign.
         relayer: Pays.
-        size: The most readings a batch may have.
-        before_sending: Told the time of each transaction's last reading, Unix seconds.
+        size: The most readings of one device that a transaction takes; they may go as more than one batch.
+        before_sending: Told the time of each transaction's latest reading, Unix seconds.
 
     Yields:
         What each transaction did, once it is in a block.
 
     Raises:
-        RejectedError: The registry did not accept a batch.
+        RejectedError: The registry did not accept a batch; what it accepted beside it is noted in the outbox.
     """
     separator = registry.domain_separator()
+    for batches in _rounds(registry, outbox, devices, max(1, min(size, MAX_COUNT))):
+        signed = [(batch, key.sign(batch_digest(batch, separator))) for key, batch, _ in batches]
+        parts = [(key.address, batch.header.first_sequence, batch.header.count) for key, batch, _ in batches]
+        before_sending(max(last for _, _, last in batches))
 
-    def batch(pending: Pending, i: int, on_signed: Callable[[bytes], None]) -> bytes:
-        part = next(split(pending.measurements[i:], size))
-        signed = encode(address(device.address), pending.first_sequence + i, part)
-        signature = sign(batch_digest(signed, separator), bytes(device.key))
-        return registry.submit_batch(relayer, signed, signature, on_signed=on_signed)
+        def note(transaction_hash: bytes, parts: Sequence[tuple[Address, int, int]] = parts) -> None:
+            for part in parts:
+                outbox.mark_sent(*part, transaction_hash)
 
-    yield from _send(registry, outbox, device, size, batch, before_sending)
+        if len(signed) == 1:
+            sent = registry.submit_batch(relayer, *signed[0], on_signed=note)
+        else:
+            sent = registry.submit_batches(relayer, signed, on_signed=note)
+        yield _outcome(registry, outbox, parts, sent)
 
 
 def settle(registry: SensorRegistry, outbox: Outbox, device: Address) -> Pending | None:
@@ -137,48 +166,81 @@ def settle(registry: SensorRegistry, outbox: Outbox, device: Address) -> Pending
     return outbox.pending(device)
 
 
+Planned = tuple[DeviceKey, Batch, int]
+"""A batch, its device's key, and the time of its last reading (Unix s)."""
+
+
+def _rounds(
+    registry: SensorRegistry, outbox: Outbox, devices: Sequence[DeviceKey], size: int
+) -> Iterator[list[Planned]]:
+    """Give what each transaction carries: the next readings of each device, in the cheapest batches."""
+    pending = [(key, found) for key in devices if (found := settle(registry, outbox, key.address))]
+    for start in range(0, max((len(found.measurements) for _, found in pending), default=0), size):
+        batches: list[Planned] = []
+        length = 0
+        for key, found in pending:
+            readings = found.measurements[start : start + size]
+            for part in pack(readings) if len(readings) else []:
+                chosen = readings[part.start : part.stop]
+                batch = encode(key.address, found.first_sequence + start + part.start, chosen, part.kind)
+                if batches and length + len(batch.data) > MAX_TRANSACTION_BYTES:
+                    yield batches
+                    batches, length = [], 0
+                batches.append((key, batch, int(chosen.measured_at[-1])))
+                length += len(batch.data)
+        yield batches
+
+
+def _outcome(
+    registry: SensorRegistry, outbox: Outbox, parts: Sequence[tuple[Address, int, int]], transaction_hash: bytes
+) -> Sent:
+    """Wait for a transaction, and note what the registry took of it.
+
+    Args:
+        registry: Where it was sent.
+        outbox: Where its readings are.
+        parts: Device, first sequence number and count of each batch in it, in order.
+        transaction_hash: 32 bytes.
+
+    Returns:
+        What it brought.
+
+    Raises:
+        RejectedError: The registry rejected a part.
+    """
+    receipt = registry.chain.wait(transaction_hash)
+    outcomes = registry.outcomes(receipt)
+    if len(outcomes) != len(parts):
+        raise ChainError(
+            f"transaction 0x{transaction_hash.hex()} left {len(outcomes)} events of {len(parts)} batches",
+            "check that the registry is ours: audit",
+        )
+    deliveries = []
+    refused: tuple[Address, Rejection] | None = None
+    for (device, first, count), outcome in zip(parts, outcomes, strict=True):
+        sequences = range(first, first + count)
+        if isinstance(outcome, Rejected):
+            # A signed batch may reach the chain by anyone's hand: then ours comes second, and all is well.
+            other = _by_another_hand(registry, outbox, device, sequences)
+            if other is None:
+                refused = refused or (device, outcome.reason)
+                continue
+            outcome = other
+        outbox.mark_accepted(device, sequences)
+        deliveries.append(Delivery(device, Format(outcome.batch.header.format), outcome.verdicts))
+    if refused is not None:
+        device, reason = refused
+        said = reason.name.lower().replace("_", " ")
+        raise RejectedError(f"the registry rejected what device {device} sent: {said}", REMEDIES[reason])
+    return Sent(tuple(deliveries), receipt.gas_used, transaction_hash)
+
+
 def _accepted_among(registry: SensorRegistry, device: Address, unsettled: Sequence[Unsettled]) -> list[int]:
     """Give the sequence numbers under which the chain's events hold just these readings."""
     held: dict[int, Reading] = {}
     for event in registry.accepted_from(device):
-        readings = decode(event.batch)
-        columns = (readings.measured_at, readings.temperature, readings.humidity)
-        rows = zip(*(column.tolist() for column in columns), strict=True)
-        held |= dict(enumerate(rows, start=event.batch.header.first_sequence))
+        held |= dict(enumerate(_columns(decode(event.batch)), start=event.batch.header.first_sequence))
     return [one.sequence for one in unsettled if held.get(one.sequence) == one.reading]
-
-
-def _send(
-    registry: SensorRegistry,
-    outbox: Outbox,
-    device: LocalAccount,
-    size: int,
-    transmit: Callable[[Pending, int, Callable[[bytes], None]], bytes],
-    before_sending: BeforeSending,
-) -> Generator[Sent, None, None]:
-    who = address(device.address)
-    pending = settle(registry, outbox, who)
-    i = 0
-    while pending is not None and i < len(pending.measurements):
-        count = len(next(split(pending.measurements[i:], size)))
-        first = pending.first_sequence + i
-
-        def note(transaction_hash: bytes, first: int = first, count: int = count) -> None:
-            outbox.mark_sent(who, first, count, transaction_hash)
-
-        before_sending(int(pending.measurements.measured_at[i + count - 1]))
-        receipt = registry.chain.wait(transmit(pending, i, note))
-        sequences = range(first, first + count)
-        outcome = registry.outcome(receipt)
-        if isinstance(outcome, Rejected):
-            # A signed batch may reach the chain by anyone's hand: then ours comes second, and all is well.
-            outcome = _by_another_hand(registry, outbox, who, sequences) or outcome
-        if isinstance(outcome, Rejected):
-            reason = outcome.reason.name.lower().replace("_", " ")
-            raise RejectedError(f"the registry rejected what device {who} sent: {reason}", REMEDIES[outcome.reason])
-        outbox.mark_accepted(who, sequences)
-        yield Sent(outcome.verdicts, receipt.gas_used, receipt.transaction_hash)
-        i += count
 
 
 def _by_another_hand(registry: SensorRegistry, outbox: Outbox, device: Address, sequences: range) -> Accepted | None:
@@ -190,3 +252,8 @@ def _by_another_hand(registry: SensorRegistry, outbox: Outbox, device: Address, 
         (event for event in registry.accepted_from(device) if event.batch.header.first_sequence == sequences.start),
         None,
     )
+
+
+def _columns(readings: Measurements) -> list[Reading]:
+    columns = (readings.measured_at, readings.temperature, readings.humidity)
+    return list(zip(*(column.tolist() for column in columns), strict=True))

@@ -1,0 +1,27 @@
+"""Gas, against the committed snapshot: what grew is noticed here, and `make gas-snapshot` says that it is meant."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bench import registry
+from bench.figure import TRANSACTION_GAS_CAP, Figure
+from bench_gas import CHAIN_START, SNAPSHOT, START, snapshot_of
+from sensetrail.chain.devnet import running_devnet
+
+GROWTH = 1.01
+
+
+def test_no_figure_grew_by_more_than_one_percent() -> None:
+    with running_devnet(timestamp=CHAIN_START) as chain:
+        figures = registry.measure(chain, START)
+    measured, before = snapshot_of(figures), json.loads(Path(SNAPSHOT).read_text())
+    assert set(measured) == set(before)
+    grown = {case: (before[case], gas) for case, gas in measured.items() if gas > GROWTH * before[case]}
+    assert not grown, "gas grew; if that is meant: make gas-snapshot"
+    assert [figure for figure in figures if not figure.fits] == []
+
+
+def test_a_figure_that_does_not_fit_is_seen() -> None:
+    assert not Figure("x", 2, TRANSACTION_GAS_CAP / 2 + 1, 1.0).fits
