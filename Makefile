@@ -6,10 +6,12 @@ unexport PYTHONPATH VIRTUAL_ENV
 export PYTHON
 OUT ?= sensetrail-demo
 WORKERS ?= 2
+BATCHES ?= 20000
+SEED ?=
 
 ANALYSIS := PATH=$(CURDIR)/.venv/analysis/bin:$(PATH)
 
-.PHONY: help setup demo test check coverage slither prove bench-gas gas-snapshot format lock artifacts vectors wheel clean
+.PHONY: help setup demo test fuzz check coverage slither prove bench-gas gas-snapshot format lock artifacts vectors wheel clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +25,9 @@ demo: setup ## Run the paper's two experiments on a real local chain and audit t
 test: setup ## Run every test: Solidity's by Hardhat, then Python's
 	hardhat test solidity
 	pytest -n $(WORKERS) --dist loadfile
+
+fuzz: setup ## Let four judges judge random batches (BATCHES=20000, SEED= random), and fail where they differ
+	python scripts/fuzz_judge.py --batches $(BATCHES) $(if $(SEED),--seed $(SEED))
 
 check: setup ## Lint, types, import layers, formatting, and that the committed artifacts are the sources'
 	ruff check .

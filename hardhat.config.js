@@ -18,6 +18,7 @@ export default defineConfig({
     solidity: {
       fsPermissions: { readFile: ["./tests/vectors/judge.json", "./tests/vectors/merkle.json"] },
       fuzz: { runs: 1000 },
+      invariant: { runs: 16, depth: 64, failOnRevert: true },
     },
   },
 });

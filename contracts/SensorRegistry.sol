@@ -209,6 +209,8 @@ contract SensorRegistry is ISensorRegistry, AccessControlDefaultAdminRules {
 
     /// @dev Why a device without a profile may not post.
     function _absence(address device) private view returns (Rejection) {
+        // Compared with what stands for "never" only: no proposer's choice of the time changes it.
+        // slither-disable-next-line timestamp
         return _records[device].registeredAt != 0 ? Rejection.RevokedDevice : Rejection.UnknownDevice;
     }
 
@@ -225,7 +227,8 @@ contract SensorRegistry is ISensorRegistry, AccessControlDefaultAdminRules {
         }
         (bytes32 r, bytes32 s) = (_word(place, 0), _word(place, 32));
         if (payload.length - length == 64) {
-            // The zero address where it is no signature; a registered device has another.
+            // The zero address where it is no signature; a registered device has another. Why it is none, nobody asks.
+            // slither-disable-next-line unused-return
             (address signer, , ) = ECDSA.tryRecover(digest, r, s);
             return signer == device;
         }

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 
-from differential.fuzz import DifferenceError, Fuzz, Tally  # noqa: E402 - tests are no package
+from differential.fuzz import DifferenceError, Fuzz, Tally
 
 
 def main(batches: int, seed: int | None, artifact: Path | None) -> int:

@@ -76,6 +76,8 @@ library BatchLog {
                 let below := sub(256, mul(add(i, 1), width))
                 mstore(next, shl(232, or(shl(8, add(index, i)), and(shr(below, flags), 0xFF))))
                 next := add(next, 3)
+                // The operands are as they are to be: 1 goes up by `below`.
+                // slither-disable-next-line incorrect-shift
                 flags := and(flags, sub(shl(below, 1), 1))
             }
         }

@@ -58,6 +58,8 @@ library Judge {
     function latestTime(uint256 rules) internal view returns (uint256) {
         unchecked {
             uint256 latest = block.timestamp + rules.futureTolerance();
+            // The rule is about the block's time; what a proposer may shift it by is for the tolerance to allow for.
+            // slither-disable-next-line timestamp
             return latest > type(uint32).max ? type(uint32).max : latest;
         }
     }

@@ -24,6 +24,9 @@ import {Profile} from "../interfaces/ISensorRegistry.sol";
 /// Running sums. Times `ONES`, each lane becomes the sum of itself and all lanes below. A word's first reading stands
 /// in its highest lane, so the sum of a lane and all before it is the sum of all lanes less the sum of those below.
 ///
+/// Slither's `assembly` and `too-many-digits` are off (`slither.config.json`): blocks of assembly are what makes a reading
+/// cheap here and in `BatchLog`, and are proved or tested against plain twins; a lane's bits are read by their digits.
+///
 /// `tests/proofs` proves this lane by lane; `PlainJudge` in `tests/contracts` is the plain twin of what it is used for.
 library Lanes {
     /// @notice 1 in each lane.

@@ -32,7 +32,7 @@ def quiet_room(count: int, start: int, *, jitter: bool = False, illegal: float =
     temperature = 2600 - 100 * swing + generator.normal(0, TEMPERATURE_NOISE, count)
     humidity = 5500 + 300 * swing + generator.normal(0, HUMIDITY_NOISE, count)
     times = start + EVERY * index + (generator.integers(0, 3, count) if jitter else 0)
-    jumps = generator.choice(np.arange(1, count - 1, 2), round(count * illegal / 2), replace=False) if illegal else []
+    jumps = generator.choice(np.arange(1, count - 1, 2), round(count * illegal / 2), replace=False)
     hundredths = np.rint(temperature).astype(np.int64)
     hundredths[jumps] += 110
     return Measurements.of(times, hundredths, np.rint(humidity).astype(np.int64))

@@ -25,6 +25,7 @@ interface Vm {
     function setBlockhash(uint256 blockNumber, bytes32 blockHash) external;
     function chainId(uint256 id) external;
     function store(address target, bytes32 slot, bytes32 value) external;
+    function expectRevert() external;
     function expectRevert(bytes calldata revertData) external;
     function expectEmit(address emitter) external;
     function mockCall(address callee, bytes calldata data, bytes calldata returned) external;

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ ACCEPTED = keccak256(b"BatchAccepted(address,uint256,bytes,bytes)")
 Call = tuple[str, list[Any]]
 
 
+@cache
 def plain_judge_code() -> str:
     """Compile `PlainJudgeCaller` with the compiler and settings of the contracts; give its deployed code as hex."""
     path = ROOT / "tests" / "contracts" / "PlainJudgeCaller.sol"
@@ -72,7 +74,7 @@ class Rpc:
         """Ask all at once: the node may answer them in any order, but gives the answers in ours."""
         if not calls:
             return []
-        body = [
+        body: Any = [
             {"jsonrpc": "2.0", "id": index, "method": method, "params": parameters}
             for index, (method, parameters) in enumerate(calls)
         ]
@@ -96,7 +98,7 @@ class Bench:
         devices: The devices' ids, the first of them P-256's.
     """
 
-    def __init__(self, chain: Chain, profiles: Sequence[Profile], code: str | None, plain_judge: str) -> None:
+    def __init__(self, chain: Chain, profiles: Sequence[Profile], code: str | None) -> None:
         self._rpc = Rpc(chain.url)
         self._admin: LocalAccount = devnet_account(0)
         admin = address(self._admin.address)
@@ -115,7 +117,7 @@ class Bench:
             ("evm_setAutomine", [False]),
             ("evm_setBlockGasLimit", [hex(BLOCK_GAS)]),
             ("anvil_setBalance", [admin, hex(10**30)]),
-            ("anvil_setCode", [self._plain, plain_judge]),
+            ("anvil_setCode", [self._plain, plain_judge_code()]),
         ]
         self._rpc.ask(setup + ([("anvil_setCode", [where, code])] if code else []))
         receipts = self._mine(
@@ -125,9 +127,7 @@ class Bench:
         assert all(int(receipt["status"], 16) for receipt in receipts)
         self._separator = self._registry.domain_separator()
 
-    def judge(
-        self, groups: Sequence[Sequence[Case]], block_time: int | None
-    ) -> list[tuple[Case, dict[str, Outcome]]]:
+    def judge(self, groups: Sequence[Sequence[Case]], block_time: int | None) -> list[tuple[Case, dict[str, Outcome]]]:
         """Judge cases in one block.
 
         Args:
@@ -139,23 +139,17 @@ class Bench:
             Each case, with the time that its block had, and what both judges say.
         """
         cases = [case for group in groups for case in group]
-        before: dict[Address, bytes] = {}
-        for case in cases:
-            before.setdefault(case.device, case.state.pack())
-        states: list[Call] = [
-            ("anvil_setStorageAt", [self._registry.address, self._place(device), "0x" + slot.hex()])
-            for device, slot in before.items()
-            if slot != self._slots.get(device)
-        ]
+        self._set_slots(cases)
         if block_time is not None:
-            states.append(("evm_setNextBlockTimestamp", [block_time]))
-        self._rpc.ask(states)
+            self._rpc.ask([("evm_setNextBlockTimestamp", [block_time])])
         receipts = self._mine([self._transaction(group) for group in groups])
-        actual = int(receipts[0]["logs"][0]["blockTimestamp"], 16) if block_time is None else block_time
+        actual = int(self._rpc.ask([("eth_getBlockByNumber", ["latest", False])])[0]["timestamp"], 16)
         cases = [replace(case, block_time=actual) for case in cases]
-        slots = self._read_slots(list(before))
+        slots = self._read_slots(list({case.device: None for case in cases}))
         plain = self._rpc.ask([self._plain_call(case) for case in cases])
-        lanes = [outcome for group, receipt in zip(groups, receipts, strict=True) for outcome in self._heard(group, receipt)]
+        lanes = [
+            outcome for group, receipt in zip(groups, receipts, strict=True) for outcome in self._heard(group, receipt)
+        ]
         last = {case.device: index for index, case in enumerate(cases)}
         judged = []
         for index, case in enumerate(cases):
@@ -182,6 +176,17 @@ class Bench:
     def _place(self, device: Address) -> str:
         base = self._registry.artifact.storage["_states"].to_bytes(32, "big")
         return "0x" + keccak256(address_bytes(device).rjust(32, b"\0") + base).hex()
+
+    def _set_slots(self, cases: Sequence[Case]) -> None:
+        """Give each device the state of its first case."""
+        before = {case.device: case.state.pack() for case in reversed(cases)}
+        self._rpc.ask(
+            [
+                ("anvil_setStorageAt", [self._registry.address, self._place(device), "0x" + slot.hex()])
+                for device, slot in before.items()
+                if slot != self._slots.get(device)
+            ]
+        )
 
     def _read_slots(self, devices: list[Address]) -> dict[Address, bytes]:
         calls: list[Call] = [
@@ -211,7 +216,9 @@ class Bench:
             calls.append(("eth_sendTransaction", [fields | {"gas": hex(TRANSACTION_GAS), "gasPrice": hex(FEE)}]))
         sent = self._rpc.ask(calls)
         self._rpc.ask([("evm_mine", [])])
-        receipts = {entry["transactionHash"]: entry for entry in self._rpc.ask([("eth_getBlockReceipts", ["latest"])])[0]}
+        receipts = {
+            entry["transactionHash"]: entry for entry in self._rpc.ask([("eth_getBlockReceipts", ["latest"])])[0]
+        }
         return [receipts[transaction] for transaction in sent]
 
     def _heard(self, group: Sequence[Case], receipt: Any) -> Iterator[Outcome]:
@@ -253,17 +260,16 @@ def _plain_outcome(case: Case, answer: str) -> Outcome:
 
 
 @contextmanager
-def running_bench(profiles: Sequence[Profile], artifact: Path | None, plain_judge: str) -> Iterator[Bench]:
+def running_bench(profiles: Sequence[Profile], artifact: Path | None = None) -> Iterator[Bench]:
     """Run a bench on an Anvil of its own.
 
     Args:
         profiles: Added to the registry, the first as number 1.
         artifact: Whose code to judge by, if not by the shipped one's: how a mutant is tried.
-        plain_judge: The plain judge's deployed code, hex.
     """
     code = str(json.loads(artifact.read_text())["deployed_bytecode"]) if artifact else None
     with running_devnet(timestamp=GENESIS_TIME) as chain:
-        bench = Bench(chain, profiles, code, plain_judge)
+        bench = Bench(chain, profiles, code)
         try:
             yield bench
         finally:

@@ -157,10 +157,16 @@ def profiles(random: Random) -> list[Profile]:
 
 def _bounds(random: Random, scale: Scale) -> Bounds:
     # Half as a real sensor has them, so that whole words are legal.
-    if random.random() < 0.5:
+    choice = random.random()
+    if choice < 0.5:
         least = random.randint(scale.lane_least, scale.lane_most - 2000)
         most = random.randint(least + 1000, scale.lane_most)
         return Bounds(least, most, random.choice((20, 100, 126, 127, 128, 129, 255, 500, 16383)))
+    if choice < 0.7:
+        # Both sides of where lanes end: legal values in and out of them.
+        edge = random.choice((scale.lane_least, scale.lane_most))
+        least, most = max(edge - random.randint(1, 400), scale.least), edge + random.randint(1, 400)
+        return Bounds(least, most, random.choice((1, 20, 100, 128, 500)))
     least, most = sorted(random.choice((*scale.edges, random.randint(scale.least, scale.most))) for _ in range(2))
     return Bounds(least, most, random.choice((*EDGE_STEPS, random.randrange(1000))))
 
@@ -181,12 +187,14 @@ def make_case(
     count = _count(random, WORD[kind])
     if state is not None and state.sequence + count > MAX_SEQUENCE:
         state = None
-    number = state.profile if state else random.choice((1, 5, random.randint(1, len(rules))))
+    number = (
+        state.profile if state else random.choice((1, 5, random.randint(1, 10), *[random.randint(1, len(rules))] * 3))
+    )
     profile = rules[number - 1]
     latest = min(block_time + profile.future_tolerance, LAST_TIME)
     period, gaps = _gaps(random, kind, count)
     start, last_time = _times(random, gaps, latest, state.last_time if state else None)
-    mood = Mood(random.choice((0, 0.01, 0.15, 0.6, 1)), random.random() < 0.6, kind is Format.DELTA)
+    mood = Mood(random.choice((0, 0.02, 0.2, 0.7, 1, 1, 1, 1)), random.random() < 0.6, kind is Format.DELTA)
     if state is None:
         state = _state(random, number, profile, count, last_time)
     data = _data(random, kind, gaps, profile, state, mood)
@@ -206,7 +214,7 @@ def _count(random: Random, word: int) -> int:
 def _gaps(random: Random, kind: Format, count: int) -> tuple[int, list[int]]:
     """Give the header's period, and the seconds from the start to the first reading and from each to the next."""
     if kind is not Format.TIMED:
-        period = random.choice((0, 1, 1, 30, 60, 60, 16384, 65535, random.randrange(2**16)))
+        period = random.choice((0, *[1, 30, 60] * 3, 16384, 65535, random.randrange(2**16)))
         return period, [0] + [period] * (count - 1)
     # A timed batch's period means nothing.
     period = random.choice((0, 0, 1, 65535))
@@ -223,15 +231,15 @@ def _times(random: Random, gaps: list[int], latest: int, last_time: int | None) 
     passed = list(accumulate(gaps))
     near = random.choice((-1, 0, 1))
     choice = random.random()
-    if choice < 0.6 and last_time is None:
+    if choice < 0.75 and last_time is None:
         start = latest - passed[-1] - random.choice((0, 0, 1, random.randrange(1000)))
-    elif choice < 0.6 and last_time is not None:
+    elif choice < 0.75 and last_time is not None:
         start = last_time - passed[0] + random.choice((0, 1, 1, 1, 1, 2, random.randrange(1000)))
-    elif choice < 0.75:
+    elif choice < 0.83:
         start = latest - random.choice(passed) + near
-    elif choice < 0.85:
+    elif choice < 0.89:
         start = LAST_TIME - random.choice(passed) + near
-    elif choice < 0.95:
+    elif choice < 0.96:
         start = latest - passed[-1] + random.choice((1, 2, 70_000))
     else:
         start = random.choice((0, 1, random.randrange(2**32)))
@@ -239,7 +247,14 @@ def _times(random: Random, gaps: list[int], latest: int, last_time: int | None) 
     if last_time is None:
         first = start + passed[0]
         last_time = random.choice(
-            (0, *[first - 1] * 5, first - random.randint(1, 100_000), first, first + 1, start + random.choice(passed) + near)
+            (
+                0,
+                *[first - 1] * 12,
+                first - random.randint(1, 100_000),
+                first,
+                first + 1,
+                start + random.choice(passed) + near,
+            )
         )
         if random.random() < 0.05:
             last_time = random.choice((LAST_TIME, LAST_TIME - 1, random.randrange(2**32)))
@@ -251,7 +266,7 @@ def _state(random: Random, number: int, profile: Profile, count: int, last_time:
     if random.random() < 0.2:
         return DeviceState(number)
     sequence = random.choice((0, 1, random.randrange(MAX_SEQUENCE - count), MAX_SEQUENCE - count, 7, 7, 7, 7))
-    mood = Mood(random.choice((0, 0, 1)), random.random() < 0.6, small=False)
+    mood = Mood(random.choice((0, 0, 1)), random.random() < 0.5, small=False)
     temperature, humidity = (
         _pick(random, scale, bounds, random.choice((bounds.least, bounds.most, 0)), mood)
         for scale, bounds in zip((TEMPERATURE, HUMIDITY), bounds_of(profile), strict=True)
@@ -259,9 +274,7 @@ def _state(random: Random, number: int, profile: Profile, count: int, last_time:
     return DeviceState(number, humidity, temperature, sequence, last_time, random.randbytes(20))
 
 
-def _data(
-    random: Random, kind: Format, gaps: list[int], profile: Profile, state: DeviceState, mood: Mood
-) -> bytes:
+def _data(random: Random, kind: Format, gaps: list[int], profile: Profile, state: DeviceState, mood: Mood) -> bytes:
     scales = list(zip((TEMPERATURE, HUMIDITY), bounds_of(profile), strict=True))
     before = [state.temperature, state.humidity]
     data, left, current = bytearray(), 0, mood
@@ -270,7 +283,7 @@ def _data(
             # Stretches of words that are all legal, or not, beginning anywhere.
             left = random.choice((1, WORD[kind], 2 * WORD[kind], 3 * WORD[kind], 40))
             illegal = random.choice((mood.illegal, mood.illegal, mood.illegal, 0))
-            current = Mood(illegal, mood.fits, mood.small)
+            current = Mood(illegal, mood.fits or random.random() < 0.5, mood.small)
         left -= 1
         if kind is Format.DELTA and index == 0:
             first = Mood(mood.illegal, mood.fits, small=False)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
-from differential.bench import GENESIS_TIME, Bench, plain_judge_code, running_bench
+from differential.bench import GENESIS_TIME, Bench, running_bench
 from differential.cases import Case, make_case, profiles
 from differential.twins import Outcome, paths, reference, twin
 from sensetrail.core.batch import MAX_SEQUENCE, Format
@@ -83,7 +83,6 @@ class Fuzz:
         self._random = Random(seed)  # noqa: S311 - to be repeated
         self._profiles = profiles(self._random)
         self._artifact = artifact
-        self._plain_judge = plain_judge_code()
         self._states: dict[Address, DeviceState] = {}
         self._time = GENESIS_TIME
 
@@ -96,7 +95,7 @@ class Fuzz:
         Raises:
             DifferenceError: Two judges differ.
         """
-        with running_bench(self._profiles, self._artifact, self._plain_judge) as bench:
+        with running_bench(self._profiles, self._artifact) as bench:
             while self.tally.batches < self._batches:
                 self._round(bench)
                 on_round(self.tally)
@@ -146,16 +145,16 @@ class Fuzz:
 
     def _report(self, groups: list[list[Case]], index: int, case: Case, outcomes: Outcomes) -> str:
         found = describe("Found", case, outcomes)
-        with running_bench(self._profiles, self._artifact, self._plain_judge) as bench:
-            small = Shrinker(bench).shrink(case)
-        if small is not None:
-            return f"{describe('The smallest found', *small)}\n\n{found}"
-        for group in groups:
-            if index < len(group):
-                together = "\n".join(str(replace(other, block_time=case.block_time)) for other in group)
-                return f"{found}\n\nOnly together with the transaction's other batches:\n{together}"
-            index -= len(group)
-        return found
+        # The mistake may be an earlier one of the same transaction's, whose slot was not seen.
+        transaction = next(group for group in groups if (index := index - len(group)) < 0)
+        transaction = [replace(other, block_time=case.block_time) for other in transaction]
+        with running_bench(self._profiles, self._artifact) as bench:
+            for other in transaction:
+                small = Shrinker(bench).shrink(other)
+                if small is not None:
+                    return f"{describe('The smallest found', *small)}\n\n{found}"
+        together = "\n".join(str(other) for other in transaction)
+        return f"{found}\n\nOnly together with the transaction's other batches:\n{together}"
 
 
 def agree(outcomes: Outcomes) -> bool:
@@ -249,7 +248,7 @@ def _shorter(case: Case) -> Iterator[bytes]:
     count = len(rest) // width
     least = 0 if head else 1
     for size in (count // 2, count // 4, 16, 8, 5, 1):
-        if 0 < size and count - size >= least:
+        if size > 0 and count - size >= least:
             yield first + rest[: -size * width]
             yield first + rest[size * width :]
     if count > least:

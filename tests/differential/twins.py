@@ -95,7 +95,11 @@ def paths(case: Case, exceptions: bytes) -> Counter[str]:
     if times[0] <= case.state.last_time or (case.kind is not Format.TIMED and case.count > 1 and case.period == 0):
         return Counter({f"{name}: batches reading by reading": 1})
     if times[-1] > latest:
-        way = "batches begun by words, then reading by reading" if case.kind is Format.TIMED else "batches reading by reading"
+        way = (
+            "batches begun by words, then reading by reading"
+            if case.kind is Format.TIMED
+            else "batches reading by reading"
+        )
         return Counter({f"{name}: {way}": 1})
     listed = np.zeros(case.count, dtype=np.bool_)
     listed[[int.from_bytes(exceptions[at : at + 2], "big") for at in range(0, len(exceptions), 3)]] = True

@@ -26,7 +26,8 @@ from sensetrail.core.events import TOPICS, Log, ProfileAdded, decode_log
 from sensetrail.core.history import replay
 from sensetrail.core.manifest import Manifest
 from sensetrail.core.model_file import read_model_file
-from sensetrail.core.primitives import Address, address, address_bytes, hex_word
+from sensetrail.core.primitives import Address, address_bytes, hex_word
+from sensetrail.core.signature import P256Key
 from sensetrail.core.transaction import Transaction
 from sensetrail.sensor.room import simulate
 from sensetrail.training.configuration import DEFAULT_HUMIDITY
@@ -82,7 +83,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         site.submit(batch, signature)
         sequence = site.registry.state(site.device_address).sequence
         site.post(sequence, site.now, int(night.temperature[-1]), int(night.humidity[-1]))
-        other = site.register("other")
+        other = P256Key(bytes(31) + b"\x01")
+        site.registry.register_device(site.admin, other.address, 1, bytes(32))
         site.submit(*site.batch(site.measurements(3, temperature=90_00), other))  # accepted and illegal
         newest = chain.latest_block()
         logs = chain.logs([site.registry.address], site.deployment.block_number, newest.number)
@@ -93,7 +95,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             tmp_path_factory.mktemp("model"),
             rows,
             describe(rows, Selection(), newest.number, newest.hash),
-            address(other.address),
+            other.address,
         )
         made.make(made.folder, rows, made.record, seed=0)
         yield made
@@ -219,7 +221,7 @@ def test_an_event_that_the_node_leaves_out_fails_step_3(world: World, dropped: i
 def test_an_event_that_the_node_alters_fails_step_3(world: World) -> None:
     chain = Lying(world.site.chain)
     chain.edit = lambda logs: edited(
-        logs, accepted(logs)[0], lambda fields: (*fields[:3], flipped(fields[3]), fields[4])
+        logs, accepted(logs)[0], lambda fields: (fields[0], flipped(fields[1][:4]) + fields[1][4:], fields[2])
     )
     assert outcome(world.audit(chain=chain))[1] == "heads"
 
@@ -278,7 +280,7 @@ def test_a_device_that_the_node_hides_fails_step_3(world: World) -> None:
 
 def test_verdicts_that_the_node_alters_fail_step_4(world: World) -> None:
     chain = Lying(world.site.chain)
-    chain.edit = lambda logs: edited(logs, accepted(logs)[0], lambda fields: (*fields[:4], b"\x00\x05\x04"))
+    chain.edit = lambda logs: edited(logs, accepted(logs)[0], lambda fields: (*fields[:2], b"\x00\x05\x04"))
     assert outcome(world.audit(chain=chain))[1] == "verdicts"
 
 
@@ -286,6 +288,15 @@ def test_a_signature_that_the_node_alters_fails_step_5(world: World) -> None:
     chain = Lying(world.site.chain)
     chain.edit = lambda logs: edited(
         logs, accepted(logs)[0], lambda fields: (fields[0], flipped(fields[1]), *fields[2:])
+    )
+    assert outcome(world.audit(chain=chain))[1] == "signatures"
+
+
+def test_a_p256_signature_that_the_node_alters_fails_step_5(world: World) -> None:
+    chain = Lying(world.site.chain)
+    # The last batch's r, s, x, y: the public key stays.
+    chain.edit = lambda logs: edited(
+        logs, accepted(logs)[-1], lambda fields: (fields[0], flipped(fields[1][:-64]) + fields[1][-64:], fields[2])
     )
     assert outcome(world.audit(chain=chain))[1] == "signatures"
 
@@ -351,8 +362,8 @@ def accepted(logs: list[Log]) -> list[int]:
 
 
 def edited(logs: list[Log], place: int, change: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> list[Log]:
-    """Change the fields of a batch's log: header, r, vs, data, exceptions."""
-    types = ["uint256", "bytes32", "bytes32", "bytes", "bytes"]
+    """Change the fields of a batch's log: header, payload (the readings, then the signature), exceptions."""
+    types = ["uint256", "bytes", "bytes"]
     changed = replace(logs[place], data=encode(types, change(decode(types, logs[place].data))))
     return [*logs[:place], changed, *logs[place + 1 :]]
 

@@ -458,3 +458,25 @@ def test_it_is_the_same_at_a_real_terminal(guard: Guard) -> None:
     )
     assert "no manifest.json" in terminal.fails(EVIDENCE, "audit", "none")[0]
     assert terminal.json("post", "good.csv", "--devnet-clock")["illegal"] == 0
+
+
+def test_a_p256_key_pays_for_nothing_and_a_keystore_that_names_another_key_is_refused(
+    site: Site, tmp_path: Path
+) -> None:
+    terminal = terminal_at(site, tmp_path)
+    made = terminal.json("device", "new", "meter", "--p256")
+    terminal.done("device", "register", "meter")
+    readings_csv(tmp_path / "few.csv", ["meter"], 3)
+    wrong, to_do = terminal.fails(KEY, "post", "few.csv", "--own", "--devnet-clock")
+    assert "holds a P-256 key" in wrong
+    assert "without --own" in to_do
+    keystore = tmp_path / made["keystore"]
+    written = json.loads(keystore.read_text())
+    for change in ({"curve": "secp256k1"}, {"address": site.device_address[2:]}):
+        keystore.write_text(json.dumps({**written, **change}))
+        wrong, _ = terminal.fails(KEY, "post", "few.csv", "--devnet-clock")
+        assert "names another key's address" in wrong
+    keystore.write_text(json.dumps({**written, "curve": "P-521"}))
+    assert "does not open" in terminal.fails(KEY, "post", "few.csv", "--devnet-clock")[0]
+    keystore.write_text(json.dumps(written))
+    assert terminal.json("post", "few.csv", "--devnet-clock")["readings"] == 3

@@ -45,10 +45,14 @@ def register_two_sensors(terminal: Terminal) -> dict[str, str]:
     assert terminal.done("profile", "add", "--temperature", "0:50", "--humidity-step", "6.5") == "profile 1\n"
     devices = {}
     for name in ("kitchen", "cellar"):
-        made = terminal.json("device", "new", name)
+        # One of either kind: from here on nothing else tells them apart.
+        made = terminal.json("device", "new", name, *(["--p256"] if name == "cellar" else []))
         keystore = terminal.folder / made["keystore"]
         assert keystore.stat().st_mode & 0o777 == 0o600
-        assert "crypto" in json.loads(keystore.read_text())
+        written = json.loads(keystore.read_text())
+        assert "crypto" in written
+        assert written.get("curve") == ("P-256" if name == "cellar" else None)
+        assert "0x" + written["address"] == made["device"].lower()
         devices[name] = made["device"]
         registered = terminal.json("device", "register", name, "--make", "Sensirion", "--serial", "7")
         assert registered["device"] == made["device"]
@@ -60,7 +64,9 @@ def register_two_sensors(terminal: Terminal) -> dict[str, str]:
 def send_readings(terminal: Terminal, devices: dict[str, str]) -> None:
     readings_csv(terminal.folder / "night.csv", list(devices), READINGS)
     sent = terminal.json("post", "night.csv", "--devnet-clock", "--batch", "50")
-    assert (sent["readings"], sent["transactions"], sent["illegal"], sent["flags"]) == (180, 4, 0, {})
+    assert (sent["readings"], sent["transactions"], sent["illegal"], sent["flags"]) == (180, 2, 0, {})
+    assert sent["formats"] == {"delta": {"batches": 4, "readings": 180}}
+    assert sent["gas_per_reading"] == round(sent["gas_used"] / 180, 2)
     assert sent["gas_used"] > 0
     listed = {entry["name"]: entry for entry in terminal.json("device", "list")}
     assert {name: (entry["device"], entry["status"], entry["readings"]) for name, entry in listed.items()} == {
@@ -163,7 +169,8 @@ def test_readings_come_from_parquet_one_by_one_and_from_a_simulated_room(site: S
     assert terminal.json("post", "few.csv", "--devnet-clock")["readings"] == 0
     text = terminal.done("post", "--simulate", "2026-01-02", "--devnet-clock", "--batch", "1000")
     # The first simulated reading of each device may lie a jump away from the last one of the file.
-    assert "1680 readings sent in 2 transactions" in text
+    assert "1680 readings sent in 1 transactions" in text
+    assert "chosen for the least gas: 1680 as regular in 2 batches" in text
     indexed = terminal.json("index")
     assert (indexed["readings"], indexed["rejected"]) == (1688, 0)
     assert 1680 <= indexed["legal"] <= 1688

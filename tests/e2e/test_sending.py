@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import Site
+from conftest import Site, device_key
 from sensetrail.chain.devnet import devnet_account
+from sensetrail.core.batch import encode, formats
 from sensetrail.core.reading import Measurements
+from sensetrail.core.signature import P256Key
 from sensetrail.errors import ContractError, InputError, RejectedError, UnfundedAccountError
 from sensetrail.gateway.outbox import Outbox
 from sensetrail.gateway.sender import send_batches, send_own
@@ -34,6 +36,69 @@ def test_batches_bring_every_reading_once(site: Site, outbox: Outbox) -> None:
     assert site.registry.state(site.device_address).sequence == 50
     assert queue(site, outbox, measurements) == 0
     assert list(send_batches(site.registry, outbox, [site.key], site.relayer)) == []
+
+
+def test_several_devices_readings_go_in_one_transaction(site: Site, outbox: Outbox) -> None:
+    other = P256Key(bytes(31) + b"\x09")
+    site.registry.register_device(site.admin, other.address, 1, bytes(32))
+    measurements = site.measurements(50)
+    for key, count in ((site.key, 50), (other, 30)):
+        outbox.queue(key.address, measurements[:count], site.registry.state(key.address))
+    sent = list(send_batches(site.registry, outbox, [site.key, other], site.relayer, size=20))
+    assert [[(one.device, len(one.verdicts)) for one in transaction.deliveries] for transaction in sent] == [
+        [(site.key.address, 20), (other.address, 20)],
+        [(site.key.address, 20), (other.address, 10)],
+        [(site.key.address, 10)],
+    ]
+    assert [site.registry.state(key.address).sequence for key in (site.key, other)] == [50, 30]
+
+
+def test_a_revoked_device_does_not_sink_the_others_batches(site: Site, outbox: Outbox) -> None:
+    other = site.register("revoked")
+    measurements = site.measurements(30)
+    for key in (device_key(other), site.key):
+        outbox.queue(key.address, measurements, site.registry.state(key.address))
+    site.registry.revoke_device(site.admin, device_key(other).address, 0)
+    with pytest.raises(RejectedError, match="revoked device"):
+        list(send_batches(site.registry, outbox, [device_key(other), site.key], site.relayer))
+    assert site.registry.state(site.device_address).sequence == 30
+    assert outbox.pending(site.device_address) is None
+    assert outbox.pending(device_key(other).address) is not None
+
+
+@pytest.mark.parametrize("jitter", [False, True])
+def test_no_other_format_would_have_been_cheaper(site: Site, outbox: Outbox, jitter: bool) -> None:
+    measurements = site.measurements(60)
+    if jitter:
+        times = measurements.measured_at + np.arange(60) % 2
+        measurements = Measurements(times, measurements.temperature, measurements.humidity)
+    queue(site, outbox, measurements)
+    (sent,) = send_batches(site.registry, outbox, [site.key], site.relayer)
+    chosen = sent.deliveries[0].kind
+    costs = {}
+    for kind in formats(measurements):
+        key = site.register(f"in format {kind}")
+        batch = encode(device_key(key).address, 0, measurements, kind)
+        receipt = site.chain.wait(site.registry.submit_batch(site.relayer, batch, site.sign(batch, key)))
+        costs[kind] = receipt.gas_used
+    assert min(costs, key=lambda kind: costs[kind]) is chosen
+    assert len(costs) == (1 if jitter else 3)
+
+
+def test_a_long_series_is_split_over_transactions_that_nodes_relay(site: Site, outbox: Outbox) -> None:
+    count = 12_000
+    times = site.now - 40 * count + 30 * np.arange(count) + np.arange(count) % 2
+    measurements = Measurements.of(times, 2500 + np.arange(count) % 7, 6000 + np.arange(count) % 11)
+    other = site.register("long series too")
+    for key in (site.key, device_key(other)):
+        outbox.queue(key.address, measurements, site.registry.state(key.address))
+    sent = list(send_batches(site.registry, outbox, [site.key, device_key(other)], site.relayer, size=10_000))
+    assert [[len(one.verdicts) for one in transaction.deliveries] for transaction in sent] == [
+        [10_000],
+        [10_000],
+        [2000, 2000],
+    ]
+    assert not any(transaction.verdicts.any() for transaction in sent)
 
 
 def test_own_transactions_bring_every_reading_once(site: Site, outbox: Outbox) -> None:

@@ -273,16 +273,24 @@ contract LaneArithmeticProofs {
     }
 
     /// @notice (j) All in one, for a reading and the one before that both fit: the flags of their lanes are `Judge`'s. What
-    /// (e) shows of a profile's slot is assumed here.
-    function check_judge(uint256 rules, uint32 before, uint32 current) external pure {
-        (uint256 lower, uint256 upper, uint256 step) = ProfileSlot.lanes(rules);
+    /// (e) shows of a profile's slot is assumed here. Temperature's flags.
+    function check_judgeTemperature(uint256 rules, uint32 before, uint32 current) external pure {
+        judgesAlike(rules, before, current, 1, Judge.TEMPERATURE_RANGE | Judge.TEMPERATURE_STEP);
+    }
+
+    /// @notice (j) Humidity's flags.
+    function check_judgeHumidity(uint256 rules, uint32 before, uint32 current) external pure {
+        judgesAlike(rules, before, current, 0, Judge.HUMIDITY_RANGE | Judge.HUMIDITY_STEP);
+    }
+
+    function judgesAlike(uint256 rules, uint256 before, uint256 current, uint256 i, uint256 mask) private pure {
         uint256 y = Lanes.fromReading(current);
         uint256 b = Lanes.fromReading(before);
         vm.assume((y | b) & Lanes.SPILL == 0);
-        assumeAlike(rules, 1, lane(y, 1), distance(lane(y, 1), lane(b, 1)));
-        assumeAlike(rules, 0, lane(y, 0), distance(lane(y, 0), lane(b, 0)));
+        assumeAlike(rules, i, lane(y, i), distance(lane(y, i), lane(b, i)));
+        (uint256 lower, uint256 upper, uint256 step) = ProfileSlot.lanes(rules);
         uint256 flags = Lanes.flagsOf(Lanes.inRange(y, lower, upper), Lanes.inStep(y, b, step), 0x80008000, 1);
-        assert(flags == Judge.values(rules, before, current));
+        assert(flags & mask == Judge.values(rules, before, current) & mask);
     }
 
     /// @dev What `check_profileSlot` and `check_bounds` show of a lane's bounds, for a value and for a step.
@@ -298,11 +306,9 @@ contract LaneArithmeticProofs {
         vm.assume((step >= 0x8000 + change) == (change <= largest));
     }
 
-    /// @dev `a > b ? a - b : b - a`, without the jump.
-    function distance(uint256 a, uint256 b) private pure returns (uint256 c) {
-        assembly ("memory-safe") {
-            let mask := sub(0, lt(a, b))
-            c := sub(xor(sub(a, b), mask), mask)
+    function distance(uint256 a, uint256 b) private pure returns (uint256) {
+        unchecked {
+            return a > b ? a - b : b - a;
         }
     }
 

@@ -3,7 +3,7 @@
 The steps, each on what the ones before left:
 
     (1)  the transaction is the one of this hash, computed from its fields; its signer is recovered
-    (2)  its data is decoded as the registry decodes it (`calls`); from inside another contract, only its events are known
+    (2)  its data is decoded as the registry decodes it (`calls`); of another contract's call, only the events are known
     (3)  each batch is taken apart into header, readings, signature; the digest is computed, the signature checked
     (4)  the receipt's events are decoded, and each is held against what was sent: whatever differs is a finding
 
@@ -175,7 +175,7 @@ def explain(
     outcomes = [event for event in events if isinstance(event, Accepted | Rejected)]
     others = tuple(event for event in events if not isinstance(event, Accepted | Rejected))
     if transaction.to == registry:
-        call = decode_call(transaction.data)
+        call = _call(transaction.data, succeeded=succeeded)
         sent = [] if call is None else [_Sent.by_call(each, sender) for each in call.sent]
         # A failed call changes nothing and leaves no event: there is nothing to hold it against.
         if succeeded and len(sent) != len(outcomes):
@@ -260,6 +260,15 @@ def _verified_sender(transaction: Transaction, transaction_hash: bytes) -> Addre
     if transaction.sender is None:
         raise VerificationError("the transaction's signature is none", "use another node")
     return transaction.sender
+
+
+def _call(data: bytes, *, succeeded: bool) -> Call | None:
+    try:
+        return decode_call(data)
+    except VerificationError as error:
+        if succeeded:
+            raise VerificationError(f"{error.what}; yet its receipt says it succeeded", "use another node") from error
+        raise
 
 
 def _receipt_findings(
@@ -365,7 +374,7 @@ def _readings(batch: Batch) -> Iterator[Reading]:
 
 def _signature(batch: Batch, signature: bytes, separator: bytes) -> Signature:
     digest = batch_digest(batch, separator)
-    names: Iterable[str] = ("r", "s, and in its highest bit the parity of R's y (EIP-2098)")
+    names: Iterable[str] = ("r", "vs: s, top bit R's parity (EIP-2098)")
     kind = "secp256k1"
     if len(signature) == P256_LENGTH:
         kind, names = "P-256", ("r", "s", "x of the public key", "y of the public key")
