@@ -18,7 +18,7 @@ export default defineConfig({
     solidity: {
       fsPermissions: { readFile: ["./tests/vectors/judge.json", "./tests/vectors/merkle.json"] },
       fuzz: { runs: 1000 },
-      invariant: { runs: 16, depth: 64, failOnRevert: true },
+      invariant: { runs: 8, depth: 60, failOnRevert: true },
     },
   },
 });

@@ -211,15 +211,14 @@ library BatchJudge {
     ) private pure returns (uint256, uint256) {
         unchecked {
             (uint256 lower, uint256 upper, uint256 step, uint256 kept) = (run.lower, run.upper, run.step, run.kept);
-            if (before & Lanes.SPILL != 0) limit = 0;
             while (place < limit) {
                 uint256 lanes = (_load(place) >> 16) & kept;
                 run.gaps += (lanes >> 32) & (0xFFFF * Lanes.TRIPLES);
                 lanes = Lanes.fromReadings(lanes, Lanes.TRIPLES);
                 uint256 range = Lanes.inRange(lanes, lower, upper);
                 uint256 jumps = Lanes.inStep(lanes, (lanes >> 48) | before, step);
-                if ((~(range & jumps) & (Lanes.HIGH >> 16)) | (lanes & Lanes.SPILL) != 0) {
-                    if (lanes & Lanes.SPILL != 0) break;
+                if ((~(range & jumps) & (Lanes.HIGH >> 16)) | ((lanes | before) & Lanes.SPILL) != 0) {
+                    if ((lanes | before) & Lanes.SPILL != 0) break;
                     jumps = Lanes.flagsOf(range, jumps, kept & Lanes.HIGH, Lanes.TRIPLES);
                     // A gap of 0: a time not after the one before. But the first gap counts from the batch's start.
                     range = ((~range & kept) >> 47) & Lanes.TRIPLES;

@@ -167,6 +167,7 @@ BATCH = batch_of(KEYS[0])
 SIGNATURE = signed(BATCH, KEYS[0])
 FLIPPED = bytes([SIGNATURE[0] ^ 1]) + SIGNATURE[1:]
 LATER = Batch(replace(BATCH.header, start=TIME + 1), BATCH.data)
+ANOTHERS = log_of(REJECTED, [word(OTHER), word(5)], rejected(BATCH, Rejection.WRONG_SEQUENCE).data)
 WARMER = Batch(BATCH.header, BATCH.data[:-1] + b"\x01")
 
 
@@ -187,6 +188,7 @@ WARMER = Batch(BATCH.header, BATCH.data[:-1] + b"\x01")
         (SIGNATURE, [rejected(BATCH, Rejection.SENDER_IS_CODE)], "which a batch never is"),
         (SIGNATURE, [rejected(LATER, Rejection.WRONG_SEQUENCE)], "header is not the one"),
         (SIGNATURE, [rejected(BATCH, Rejection.WRONG_SEQUENCE, bytes(32))], "data digest is not of what"),
+        (SIGNATURE, [ANOTHERS], "device is not its header's"),
         (SIGNATURE, [rejected(BATCH, Rejection.WRONG_SEQUENCE, sender=OTHER)], f"event's sender is {OTHER}"),
     ],
 )
@@ -241,6 +243,7 @@ def test_through_another_contract_only_events_are_known() -> None:
     assert (second.payload, second.readings, second.data_digest) == (None, None, keccak256(BATCH.data))
     assert explanation.others == (DeviceRevoked(SENDER, 5),)
     assert explained(sent, accepted(BATCH, FLIPPED)).findings
+    assert explained(sent, ANOTHERS).findings == ("1: the event's device is not its header's",)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,6 @@ HEAD = 4
 """Where the arguments begin, behind the selector; an argument's pointer counts from here."""
 
 _WORD = 2**256
-_MAX_LENGTH = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +113,10 @@ class _Words:
     def array(self, pointer: int, width: int) -> tuple[int, int]:
         """Follow an argument's pointer; give where its elements of `width` bytes begin, and how many there are."""
         place = HEAD + self.at(pointer)
-        if place > HEAD + _MAX_LENGTH or place + 31 >= len(self.data):
+        if place + 32 > len(self.data):
             raise _reverted(f"a pointer to byte {place} of {len(self.data)}")
         length = self.at(place)
-        if length > _MAX_LENGTH or place + 32 + width * length > len(self.data):
+        if place + 32 + width * length > len(self.data):
             raise _reverted(f"{length} elements of {width} bytes behind byte {place + 32} of {len(self.data)}")
         return place + 32, length
 
@@ -154,7 +153,7 @@ def _submissions(words: _Words) -> tuple[Submission, ...]:
         length = words.at(place)
         place = (place + 32) % _WORD
         # Compared as signed numbers, like the contract does: a place before the first byte has no length and no bytes.
-        if length > _MAX_LENGTH or _signed(place) > len(words.data) - length:
+        if _signed(place) > len(words.data) - length:
             raise _reverted(f"batch {i + 1}: {length} bytes of payload in {len(words.data)} of call data")
         found.append(Submission(Header.unpack(words.at(struct)), words.cut(place, length)))
     return tuple(found)

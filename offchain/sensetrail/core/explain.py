@@ -294,7 +294,8 @@ def _item(sent: _Sent | None, outcome: Accepted | Rejected | None, separator: by
         if sent.is_own:
             findings.append("an accepted own reading that no call of `post` brought")
     elif outcome is not None:
-        return Item(outcome.header, None, None, None, outcome.data_digest, outcome, ())
+        findings += _device_findings(outcome)
+        return Item(outcome.header, None, None, None, outcome.data_digest, outcome, tuple(findings))
     if sent is None:
         raise AssertionError("neither sent nor told")
     divided = sent.divided()
@@ -323,10 +324,14 @@ def _differences(sent: _Sent, outcome: Accepted | Rejected | None, sender: Addre
     divided = sent.divided()
     if outcome.data_digest != keccak256(divided[0] if divided else sent.payload):
         yield "the event's data digest is not of what was sent"
-    if outcome.device != sent.header.device:
-        yield "the event's device is not the header's"
+    yield from _device_findings(outcome)
     if outcome.sender != sender:
         yield f"the event's sender is {outcome.sender}, the transaction's {sender}"
+
+
+def _device_findings(outcome: Rejected) -> Iterator[str]:
+    if outcome.device != outcome.header.device:
+        yield "the event's device is not its header's"
 
 
 def _judgement_findings(signature: Signature | None, outcome: Accepted | Rejected | None) -> Iterator[str]:
