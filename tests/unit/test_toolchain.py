@@ -1,4 +1,4 @@
-"""The settings of the contracts' compiler stand in two files, one for what ships and one for Forge: they are to agree."""
+"""The settings of the contracts' compiler stand in two files, what ships' and Forge's: they are to agree."""
 
 from __future__ import annotations
 

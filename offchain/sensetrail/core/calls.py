@@ -113,8 +113,6 @@ class _Words:
     def array(self, pointer: int, width: int) -> tuple[int, int]:
         """Follow an argument's pointer; give where its elements of `width` bytes begin, and how many there are."""
         place = HEAD + self.at(pointer)
-        if place + 32 > len(self.data):
-            raise _reverted(f"a pointer to byte {place} of {len(self.data)}")
         length = self.at(place)
         if place + 32 + width * length > len(self.data):
             raise _reverted(f"{length} elements of {width} bytes behind byte {place + 32} of {len(self.data)}")
