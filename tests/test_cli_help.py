@@ -26,6 +26,7 @@ WANTED = {
     "anchor",
     "predict",
     "audit",
+    "decode",
     "demo",
 }
 STATEFUL = {"devnet", "demo"}

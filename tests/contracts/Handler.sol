@@ -156,7 +156,8 @@ contract SensorHandler is Fixture {
         vm.prank(known.who, known.who);
         (rejection, ) = registry.post(uint24(known.readings), time, 2000, 5000);
         uint256 header = pack(known.who, time, 0, uint24(known.readings), 1, 0);
-        if (rejection == Rejection.None) settlePost(known, header, abi.encodePacked(int16(2000), uint16(5000)), rejection);
+        if (rejection == Rejection.None)
+            settlePost(known, header, abi.encodePacked(int16(2000), uint16(5000)), rejection);
         else ++rejections[rejection];
     }
 
@@ -326,9 +327,10 @@ contract SensorHandler is Fixture {
             (int16 temperature, uint16 humidity) = values();
             if (uint8(header) == TIMED) data = bytes.concat(data, bytes2(uint16(below(60))));
             bool isDelta = uint8(header) == DELTA && i > 0;
-            data = isDelta
-                ? bytes.concat(data, bytes2(uint16(uint256(_seed >> 16))))
-                : bytes.concat(data, abi.encodePacked(temperature, humidity));
+            data =
+                isDelta
+                    ? bytes.concat(data, bytes2(uint16(uint256(_seed >> 16))))
+                    : bytes.concat(data, abi.encodePacked(temperature, humidity));
         }
     }
 
@@ -336,7 +338,7 @@ contract SensorHandler is Fixture {
     function values() private returns (int16 temperature, uint16 humidity) {
         uint256 draw = below(2 ** 32);
         if (draw % 16 == 0) return (int16(uint16(draw >> 16)), uint16(draw));
-        return (int16(uint16(1950 + (draw >> 4) % 100)), uint16(4750 + (draw >> 16) % 500));
+        return (int16(uint16(1950 + ((draw >> 4) % 100))), uint16(4750 + ((draw >> 16) % 500)));
     }
 
     function any() private returns (Known storage) {
@@ -381,7 +383,7 @@ contract ModelHandler is Fixture {
     }
 
     function registerDataset(uint256 seed) external later {
-        Dataset memory dataset = Dataset(hash(seed, 1), uint64(1 + seed % 9), hash(seed, 2), 0, hash(seed, 3));
+        Dataset memory dataset = Dataset(hash(seed, 1), uint64(1 + (seed % 9)), hash(seed, 2), 0, hash(seed, 3));
         dataset.throughBlock = uint64(block.number);
         bytes32 datasetId = keccak256(abi.encode(dataset));
         if (datasets[datasetId] != 0) return;

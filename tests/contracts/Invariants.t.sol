@@ -144,7 +144,7 @@ contract SensorRegistryInvariants is Invariants {
         require(handler.batches() > 60, "batches");
         require(handler.posts() > 40, "posts");
         require(handler.meddlings() > 20, "meddlings");
-        for (Rejection reason = Rejection.Malformed; reason < Rejection.SenderIsCode; ) {
+        for (Rejection reason = Rejection.Malformed; reason < Rejection.SenderIsCode;) {
             require(handler.rejections(reason) > 10, "rejections");
             reason = Rejection(uint256(reason) + 1);
         }
