@@ -169,8 +169,9 @@ contract SensorRegistry is ISensorRegistry, AccessControlDefaultAdminRules {
         (uint256 log, uint256 next) = BatchLog.begin(header, payload, header.count());
         bytes32 dataDigest = BatchLog.digest(log, formed ? length : payload.length);
         if (!formed) rejection = Rejection.Malformed;
-        else if (slot.profile() == 0) rejection = _absence(device);
-        // Before the sequence number: a forgery is to be recorded as one.
+        else if (slot.profile() == 0)
+            rejection = _absence(device);
+            // Before the sequence number: a forgery is to be recorded as one.
         else if (!_isSignedBy(device, TypedData.digest(separator, header, dataDigest), payload, length)) {
             rejection = Rejection.WrongSignature;
         } else if (!_follows(slot, header)) rejection = Rejection.WrongSequence;

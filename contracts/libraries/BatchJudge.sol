@@ -123,7 +123,12 @@ library BatchJudge {
                     if (place >= end) break;
                 }
                 uint256 last = place == data ? slot.values() : uint32(_load(place - 32));
-                (last, run.next) = _oneWord(Walk(rules, header, data, slot, last, 0, 0), (place - data) / 4, 8, run.next);
+                (last, run.next) = _oneWord(
+                    Walk(rules, header, data, slot, last, 0, 0),
+                    (place - data) / 4,
+                    8,
+                    run.next
+                );
                 before = Lanes.fromReading(last) << 224;
                 place += 32;
             }
@@ -193,7 +198,12 @@ library BatchJudge {
                     if (place >= end) break;
                 }
                 uint256 last = place == data ? slot.values() : uint32(_load(place - 32));
-                (last, run.next) = _oneWord(Walk(rules, header, data, slot, last, 0, 0), (place - data) / 6, 5, run.next);
+                (last, run.next) = _oneWord(
+                    Walk(rules, header, data, slot, last, 0, 0),
+                    (place - data) / 6,
+                    5,
+                    run.next
+                );
                 before = Lanes.fromReading(last) << 192;
                 place += 30;
             }

@@ -67,7 +67,7 @@ library BatchLog {
     /// @return Where the one after them goes.
     function addAll(uint256 next, uint256 index, uint256 flags, uint256 width) internal pure returns (uint256) {
         assembly ("memory-safe") {
-            for { } flags { } {
+            for {} flags {} {
                 // The first reading with flags: how many bits stand above them, down to a multiple of 16.
                 let i := shl(7, iszero(shr(128, flags)))
                 i := or(i, shl(6, iszero(shr(192, shl(i, flags)))))

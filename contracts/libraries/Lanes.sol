@@ -193,8 +193,14 @@ library Lanes {
             let humidity := add(b, 0x120)
             mstore(temperature, shr(16, before))
             mstore(humidity, and(before, 0xFFFF))
-            if and(before, spill) { limit := 0 }
-            for { found := place } lt(found, limit) { found := add(found, 32) } {
+            if and(before, spill) {
+                limit := 0
+            }
+            for {
+                found := place
+            } lt(found, limit) {
+                found := add(found, 32)
+            } {
                 let u := xor(calldataload(found), mul(0x8080, ones))
                 let changes := and(shr(8, u), mul(0xFF, ones))
                 u := and(u, mul(0xFF, ones))
@@ -212,7 +218,9 @@ library Lanes {
                     and(good, and(add(sums, mload(add(b, 0x80))), sub(mload(add(b, 0xa0)), sums))),
                     and(add(u, mload(add(b, 0xc0))), sub(mload(add(b, 0xe0)), u))
                 )
-                if and(not(good), high) { break }
+                if and(not(good), high) {
+                    break
+                }
                 mstore(temperature, sub(value, 2048))
                 mstore(humidity, sub(changes, 2048))
             }

@@ -200,6 +200,26 @@ contract AttacksTest is Fixture {
         testFuzz_deltaRebasing(-(2 ** 15), 2 ** 16 - 1, 8);
     }
 
+    /// @dev A reading that the lanes do not hold, so that the gaps of the word behind it count for nothing.
+    function test_futureBehindValuesOutsideTheLanes() public {
+        DeviceState memory state = DeviceState(1, 5000, -5000, 1, uint32(NOW - 9), bytes20(keccak256("head")));
+        setSlotOf(device, packState(state));
+        bytes memory data = abi.encodePacked(
+            uint16(9),
+            int16(2000),
+            uint16(5000),
+            uint16(61),
+            int16(2000),
+            uint16(5000)
+        );
+        SignedBatch memory batch = sign(DEVICE_KEY, pack(device, uint32(NOW - 9), 0, 1, 2, TIMED), data);
+        vm.recordLogs();
+        submit(batch);
+        // The first: too large a step. The second, 61 seconds from now: in the future, and no device's last time.
+        assertAccepted(vm.getRecordedLogs()[0], batch, hex"000010000102");
+        assertEq(registry.stateOf(device).lastTime, NOW, "lastTime");
+    }
+
     function test_reRegistrationOfARevokedDevice() public {
         submit(sign(DEVICE_KEY, goodHeader(device), twoReadings()));
         SignedBatch memory batch = sign(DEVICE_KEY, pack(device, uint32(NOW), 30, 2, 2, REGULAR), twoReadings());

@@ -137,6 +137,7 @@ contract SensorRegistryInvariants is Invariants {
         uint256 last = actions.length - 1;
         for (uint256 i = 0; i < 400; ++i) {
             bytes memory call = abi.encodeWithSelector(actions[i % (last + 1)], uint256(keccak256(abi.encode(i))));
+            // solhint-disable-next-line avoid-low-level-calls
             (bool done, ) = address(handler).call(call);
             require(done, "the handler reverted");
             handler.sendAnything(i, i, bytes.concat(bytes32(i)));

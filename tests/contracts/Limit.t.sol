@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {console} from "hardhat/console.sol";
 import {DeviceState, Profile, Rejection, SignedBatch} from "../../contracts/interfaces/ISensorRegistry.sol";
 import {Fixture} from "./Fixture.sol";
-import {Vm} from "./Vm.sol";
 
 /// @notice The longest batches, made as dear as they can be, fit into one transaction.
 /// @dev Each call is a transaction of its own here, so that its gas is a transaction's.
@@ -15,6 +13,8 @@ contract LimitTest is Fixture {
     uint256 private constant SECURE_KEY = uint256(keccak256("a secure element's key")) >> 1;
 
     address private secure;
+    uint256 private worst;
+    string private worstName;
 
     function setUp() public override {
         super.setUp();
@@ -39,6 +39,9 @@ contract LimitTest is Fixture {
             measure(string.concat(names[format], ", in the future at last"), format, NOW - 1, 1);
             measure(string.concat(names[format], ", all in the future"), format, NOW + 1, 1);
         }
+        // Contracts that report each statement to the coverage's collector cost more, and are longer than a chain takes.
+        if (address(registry).code.length > 24_576) return;
+        require(worst <= TRANSACTION_LIMIT, string.concat(worstName, ": ", vm.toString(worst), " gas"));
     }
 
     function test_countAboveTheLimit() public {
@@ -67,12 +70,17 @@ contract LimitTest is Fixture {
     function spend(string memory name, SignedBatch memory batch) private {
         (Rejection rejection, uint256 count) = submit(batch);
         uint256 gas_ = vm.lastCallGas().gasTotalUsed;
-        console.log(name, gas_);
+        print(name, gas_);
         assertEq(rejection, Rejection.None);
         assertEq(count, LIMIT, "illegal");
-        // Contracts that report each statement to the coverage's collector cost more, and are longer than a chain takes.
-        if (address(registry).code.length > 24_576) return;
-        require(gas_ <= TRANSACTION_LIMIT, string.concat(name, ": ", vm.toString(gas_), " gas"));
+        if (gas_ > worst) (worst, worstName) = (gas_, name);
+    }
+
+    /// @dev To Hardhat's console.
+    function print(string memory name, uint256 value) private view {
+        address console = 0x000000000000000000636F6e736F6c652e6c6f67;
+        (bool success, ) = console.staticcall(abi.encodeWithSignature("log(string,uint256)", name, value));
+        require(success, "console");
     }
 
     /// @dev Every reading breaks both ranges and both steps, and no word of them fits the lanes.
