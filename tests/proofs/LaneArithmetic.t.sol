@@ -272,38 +272,26 @@ contract LaneArithmeticProofs {
         assert(skipped == (found == 4 ? before : last));
     }
 
-    /// @notice (j) All in one, for a reading and the one before that both fit: the flags of their lanes are `Judge`'s. What
-    /// (e) shows of a profile's slot is assumed here. Temperature's flags.
-    function check_judgeTemperature(uint256 rules, uint32 before, uint32 current) external pure {
-        judgesAlike(rules, before, current, 1, Judge.TEMPERATURE_RANGE | Judge.TEMPERATURE_STEP);
-    }
-
-    /// @notice (j) Humidity's flags.
-    function check_judgeHumidity(uint256 rules, uint32 before, uint32 current) external pure {
-        judgesAlike(rules, before, current, 0, Judge.HUMIDITY_RANGE | Judge.HUMIDITY_STEP);
-    }
-
-    function judgesAlike(uint256 rules, uint256 before, uint256 current, uint256 i, uint256 mask) private pure {
+    /// @notice (j) All together, for a reading and the one before that both fit: the flags of their lanes are `Judge`'s.
+    /// @param rules A profile's slot; that its bounds compare as the rules do is (e), assumed here.
+    /// @param range What `inRange` gives; that it is what (b) shows is assumed here.
+    /// @param steps What `inStep` gives, likewise by (c).
+    function check_judge(uint256 rules, uint32 before, uint32 current, uint256 range, uint256 steps) external pure {
         uint256 y = Lanes.fromReading(current);
         uint256 b = Lanes.fromReading(before);
         vm.assume((y | b) & Lanes.SPILL == 0);
-        assumeAlike(rules, i, lane(y, i), distance(lane(y, i), lane(b, i)));
-        (uint256 lower, uint256 upper, uint256 step) = ProfileSlot.lanes(rules);
-        uint256 flags = Lanes.flagsOf(Lanes.inRange(y, lower, upper), Lanes.inStep(y, b, step), 0x80008000, 1);
-        assert(flags & mask == Judge.values(rules, before, current) & mask);
+        for (uint256 i = 0; i < 2; ++i)
+            assumeLane(rules, i, lane(y, i), lane(b, i), isHigh(range, i), isHigh(steps, i));
+        assert(Lanes.flagsOf(range, steps, 0x80008000, 1) == Judge.values(rules, before, current));
     }
 
-    /// @dev What `check_profileSlot` and `check_bounds` show of a lane's bounds, for a value and for a step.
-    function assumeAlike(uint256 rules, uint256 i, uint256 y, uint256 change) private pure {
-        (uint256 lower, uint256 upper, uint256 step) = ProfileSlot.lanes(rules);
-        (lower, upper, step) = (lane(lower, i), lane(upper, i), lane(step, i));
+    /// @dev `isWithin` and `isNear`, in the rules' own terms by (e).
+    function assumeLane(uint256 rules, uint256 i, uint256 y, uint256 b, bool inRange, bool inStep) private pure {
         int256 least = i == 1 ? ProfileSlot.temperatureMin(rules) + 4096 : int256(ProfileSlot.humidityMin(rules));
         int256 most = i == 1 ? ProfileSlot.temperatureMax(rules) + 4096 : int256(ProfileSlot.humidityMax(rules));
         uint256 largest = i == 1 ? ProfileSlot.temperatureStep(rules) : ProfileSlot.humidityStep(rules);
-        vm.assume(both(isRange(lower, upper), isStep(step)));
-        vm.assume((lower + y >= 0x8000) == (int256(y) >= least));
-        vm.assume((upper >= 0x8000 + y) == (int256(y) <= most));
-        vm.assume((step >= 0x8000 + change) == (change <= largest));
+        vm.assume(inRange == both(int256(y) >= least, int256(y) <= most));
+        vm.assume(inStep == (distance(y, b) <= largest));
     }
 
     function distance(uint256 a, uint256 b) private pure returns (uint256) {
