@@ -148,4 +148,5 @@ def make_site(chain: Chain) -> Site:
 
 @pytest.fixture
 def site(devnet: Chain) -> Site:
-    return make_site(devnet)
+    # A connection of its own: another's accounts' nonces may be behind what commands sent from the same accounts.
+    return make_site(Chain(devnet.url))
