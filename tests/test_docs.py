@@ -61,7 +61,7 @@ def test_the_audit_s_steps_are_the_documented_ones() -> None:
 def test_the_readme_shows_how_make_test_ends() -> None:
     shown = re.search(r"<!-- output: make test -->\n+```\n(.*?)```", README, re.DOTALL)
     assert shown is not None
-    solidity = sum(solidity_tests().values())
+    solidity = sum(map(len, solidity_tests().values()))
     assert f"  {solidity} passing\n" in shown[1]
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
     collected = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=True).stdout
@@ -69,17 +69,17 @@ def test_the_readme_shows_how_make_test_ends() -> None:
     assert re.search(rf"^{count} passed in ", shown[1], re.MULTILINE), count
 
 
-def solidity_tests() -> dict[str, int]:
-    """Count the tests of each contract that Hardhat runs, those that it inherits among them."""
-    contracts = {}
+def solidity_tests() -> dict[str, set[str]]:
+    """Name the tests of each contract that Hardhat runs, those that it inherits among them."""
+    contracts: dict[str, tuple[bool, list[str], set[str]]] = {}
     for path in (ROOT / "tests" / "contracts").glob("*.sol"):
         form = r"^(abstract )?contract (\w+)(?: is ([\w, ]+))? \{$(.*?)^\}$"
         for abstract, name, parents, body in re.findall(form, path.read_text(), re.MULTILINE | re.DOTALL):
-            own = len(re.findall(r"^    function (?:test|invariant)", body, re.MULTILINE))
+            own = set(re.findall(r"^    function ((?:test|invariant)\w*)", body, re.MULTILINE))
             contracts[name] = (bool(abstract), parents.split(", ") if parents else [], own)
 
-    def count(name: str) -> int:
-        _, parents, own = contracts.get(name, (True, [], 0))
-        return own + sum(map(count, parents))
+    def tests(name: str) -> set[str]:
+        _, parents, own = contracts.get(name, (True, [], set()))
+        return own.union(*map(tests, parents))
 
-    return {name: count(name) for name, (abstract, _, _) in contracts.items() if not abstract}
+    return {name: tests(name) for name, (abstract, _, _) in contracts.items() if not abstract}
