@@ -18,8 +18,9 @@ from pathlib import Path
 from eth_account import Account
 
 from bench import eas, registry
-from bench.figure import TRANSACTION_GAS_CAP, Figure
+from bench.figure import Figure
 from bench.readings import quiet_room
+from sensetrail.chain.client import TRANSACTION_GAS_CAP
 from sensetrail.chain.devnet import devnet_account, running_devnet
 from sensetrail.core.batch import Format
 from sensetrail.core.primitives import keccak256

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sensetrail.chain.client import TRANSACTION_GAS_CAP
+
 TRANSACTION_GAS = 21_000
 ZERO_BYTE_GAS = 10
 NON_ZERO_BYTE_GAS = 40
-TRANSACTION_GAS_CAP = 2**24
-"""The most gas that one transaction may ask for (EIP-7825)."""
 
 
 @dataclass(frozen=True, slots=True)

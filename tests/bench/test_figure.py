@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench.figure import TRANSACTION_GAS_CAP, Figure, calldata_floor
+from bench.figure import Figure, calldata_floor
+from sensetrail.chain.client import TRANSACTION_GAS_CAP
 
 
 def test_the_floor_is_that_of_eip_7623() -> None:

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 from bench import registry
-from bench.figure import TRANSACTION_GAS_CAP, Figure
+from bench.figure import Figure
 from bench_gas import CHAIN_START, SNAPSHOT, START, snapshot_of
+from sensetrail.chain.client import TRANSACTION_GAS_CAP
 from sensetrail.chain.devnet import running_devnet
 
 GROWTH = 1.01

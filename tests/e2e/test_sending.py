@@ -14,6 +14,7 @@ from sensetrail.core.batch import encode, formats
 from sensetrail.core.reading import Measurements
 from sensetrail.core.signature import P256Key
 from sensetrail.errors import ContractError, InputError, RejectedError, UnfundedAccountError
+from sensetrail.gateway import sender
 from sensetrail.gateway.outbox import Outbox
 from sensetrail.gateway.sender import send_batches, send_own
 
@@ -83,6 +84,31 @@ def test_no_other_format_would_have_been_cheaper(site: Site, outbox: Outbox, jit
         costs[kind] = receipt.gas_used
     assert min(costs, key=lambda kind: costs[kind]) is chosen
     assert len(costs) == (1 if jitter else 3)
+
+
+def test_what_would_not_fit_a_transaction_at_worst_goes_in_two(
+    site: Site, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [site.key, *(device_key(site.register(f"one of many {i}")) for i in range(3))]
+    measurements = site.measurements(3)
+    for key in keys:
+        outbox.queue(key.address, measurements, site.registry.state(key.address))
+    monkeypatch.setattr(sender, "TRANSACTION_GAS_CAP", 2 * (300_000 + 3 * 1_450))
+    sent = list(send_batches(site.registry, outbox, keys, site.relayer))
+    assert [[len(one.verdicts) for one in transaction.deliveries] for transaction in sent] == [[3, 3], [3, 3]]
+
+
+def test_failing_sensors_fill_a_transaction_and_still_fit(site: Site, outbox: Outbox) -> None:
+    count = 5_000
+    index = np.arange(count)
+    # Below what the contract judges a word at a time, and jumping: each is judged by itself, and illegal.
+    broken = Measurements.of(site.now - count + index, np.where(index % 2, -9000, -9110), 20_000 + 0 * index)
+    other = device_key(site.register("broken too"))
+    for key in (site.key, other):
+        outbox.queue(key.address, broken, site.registry.state(key.address))
+    (sent,) = send_batches(site.registry, outbox, [site.key, other], site.relayer, size=count)
+    assert (sent.verdicts != 0).all()
+    assert 10_000_000 < sent.gas_used < 2**24
 
 
 def test_a_long_series_is_split_over_transactions_that_nodes_relay(site: Site, outbox: Outbox) -> None:

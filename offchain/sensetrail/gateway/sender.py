@@ -10,6 +10,7 @@ import numpy as np
 from eth_account.signers.local import LocalAccount
 from numpy.typing import NDArray
 
+from sensetrail.chain.client import TRANSACTION_GAS_CAP
 from sensetrail.chain.sensor_registry import SensorRegistry
 from sensetrail.core.batch import MAX_COUNT, Batch, Format, decode, encode
 from sensetrail.core.events import Accepted, Rejected, Rejection
@@ -22,8 +23,10 @@ from sensetrail.errors import ChainError, ContractError, RejectedError
 from sensetrail.gateway.outbox import Outbox, Pending, Reading, Unsettled
 
 DEFAULT_BATCH = 120
-MAX_TRANSACTION_BYTES = 96_000
-"""Of batches' data in one transaction: nodes relay transactions of up to 128 KiB."""
+WORST_BATCH_GAS, WORST_READING_GAS = 300_000, 1_450
+"""What a batch and a reading cost at worst: a P-256 key verified in Solidity, an illegal reading judged by itself
+(`tests/contracts/Limit.t.sol`). What a transaction carries is bounded by these, so that it fits the gas that one may
+use (EIP-7825) whatever its readings are like. It then fits the 128 KiB that nodes relay, too."""
 BeforeSending = Callable[[int], None]
 
 REMEDIES = {
@@ -177,17 +180,18 @@ def _rounds(
     pending = [(key, found) for key in devices if (found := settle(registry, outbox, key.address))]
     for start in range(0, max((len(found.measurements) for _, found in pending), default=0), size):
         batches: list[Planned] = []
-        length = 0
+        gas = 0
         for key, found in pending:
             readings = found.measurements[start : start + size]
             for part in pack(readings) if len(readings) else []:
                 chosen = readings[part.start : part.stop]
                 batch = encode(key.address, found.first_sequence + start + part.start, chosen, part.kind)
-                if batches and length + len(batch.data) > MAX_TRANSACTION_BYTES:
+                worst = WORST_BATCH_GAS + WORST_READING_GAS * len(chosen)
+                if batches and gas + worst > TRANSACTION_GAS_CAP:
                     yield batches
-                    batches, length = [], 0
+                    batches, gas = [], 0
                 batches.append((key, batch, int(chosen.measured_at[-1])))
-                length += len(batch.data)
+                gas += worst
         yield batches
 
 
