@@ -279,18 +279,7 @@ library BatchJudge {
                     (, next) = _oneWord(Walk(rules, header, data, slot, slot.values(), 0, 0), 0, 1, next);
                 }
             }
-            Lanes.ChangeBounds memory b = Lanes.ChangeBounds(
-                (lower >> 16) * Lanes.ONES - Lanes.SUMS_BIAS,
-                (upper >> 16) * Lanes.ONES + Lanes.SUMS_BIAS,
-                ((step >> 16) - 128) * Lanes.ONES,
-                ((step >> 16) + 128) * Lanes.ONES,
-                uint16(lower) * Lanes.ONES - Lanes.SUMS_BIAS,
-                uint16(upper) * Lanes.ONES + Lanes.SUMS_BIAS,
-                (uint16(step) - 128) * Lanes.ONES,
-                (uint16(step) + 128) * Lanes.ONES,
-                0,
-                0
-            );
+            Lanes.ChangeBounds memory b = Lanes.changeBounds(lower, upper, step);
             uint256 end = data + 2 + 2 * header.count();
             uint256 place = data + 4;
             (place, before) = Lanes.skipChanges(place, end - 31, before, b);

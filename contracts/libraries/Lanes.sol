@@ -83,6 +83,20 @@ library Lanes {
         }
     }
 
+    /// @notice The bounds of a delta batch's words, from those of a reading's two lanes.
+    function changeBounds(uint256 lower, uint256 upper, uint256 step) internal pure returns (ChangeBounds memory b) {
+        unchecked {
+            b.lowerTemperature = (lower >> 16) * ONES - SUMS_BIAS;
+            b.upperTemperature = (upper >> 16) * ONES + SUMS_BIAS;
+            b.lowerWarming = ((step >> 16) - 128) * ONES;
+            b.upperWarming = ((step >> 16) + 128) * ONES;
+            b.lowerHumidity = uint16(lower) * ONES - SUMS_BIAS;
+            b.upperHumidity = uint16(upper) * ONES + SUMS_BIAS;
+            b.lowerWetting = (uint16(step) - 128) * ONES;
+            b.upperWetting = (uint16(step) + 128) * ONES;
+        }
+    }
+
     /// @notice The lanes of readings as they travel: two's complement temperatures become biased ones.
     /// @dev `t ^ 0x8000` is `t + 0x8000`; less 0x7000, that is `t + 0x1000`.
     /// @param readings Temperature and humidity of each reading in neighbouring lanes.

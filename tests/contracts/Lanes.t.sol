@@ -132,12 +132,12 @@ contract LanesTest is Fixture {
             last = next;
             if (Lanes.fromReading(last) & Lanes.SPILL != 0) fits = false;
         }
-        (uint256 flags, uint256 lanes) = Lanes.judgeChanges(word, before, changeBounds(slot));
+        (uint256 flags, uint256 lanes) = Lanes.judgeChanges(word, before, boundsOf(slot));
         assertEq(flags, fits ? expected : Lanes.SPILT, "flags");
         if (fits) assertEq(Lanes.toReading(lanes), last, "last");
 
         // Before an illegal word it stops; behind a legal one there is nothing more.
-        (uint256 found, uint256 skipped) = harness.skip(bytes.concat(bytes32(word)), before, changeBounds(slot));
+        (uint256 found, uint256 skipped) = harness.skip(bytes.concat(bytes32(word)), before, boundsOf(slot));
         assertEq(found, fits && expected == 0 ? 32 : 0, "found");
         assertEq(skipped, found == 0 ? before : lanes, "skipped");
     }
@@ -151,7 +151,7 @@ contract LanesTest is Fixture {
         words[32 * uint256(index) + 2 * (uint256(lane) % 16)] = bytes1(uint8(warmer));
         bool legal = warmer <= 100 && warmer >= -100;
         uint256 before = Lanes.fromReading((2000 << 16) | 5000);
-        (uint256 found, uint256 last) = harness.skip(words, before, changeBounds(slot));
+        (uint256 found, uint256 last) = harness.skip(words, before, boundsOf(slot));
         assertEq(found, 32 * (legal ? length : index), "found");
         uint256 end = legal ? uint256(2000 + int256(warmer)) : 2000;
         assertEq(Lanes.toReading(last), (end << 16) | 5000, "last");
@@ -163,31 +163,16 @@ contract LanesTest is Fixture {
         return (uint256(uint16(int16(temperature))) << 16) | uint256(humidity);
     }
 
+    function boundsOf(uint256 slot) private pure returns (Lanes.ChangeBounds memory) {
+        (uint256 lower, uint256 upper, uint256 step) = slot.lanes();
+        return Lanes.changeBounds(lower, upper, step);
+    }
+
     function changed(uint256 reading, uint16 change) private pure returns (uint256) {
         bytes memory data = abi.encodePacked(uint32(reading), change);
         PlainJudge.Reading memory first = PlainJudge.readingAt(3, data, 0, PlainJudge.Reading(0, 0, 0));
         PlainJudge.Reading memory second = PlainJudge.readingAt(3, data, 1, first);
         return (uint256(uint16(int16(second.temperature))) << 16) | uint256(second.humidity);
-    }
-
-    /// @dev As `BatchJudge` makes them.
-    function changeBounds(uint256 slot) private pure returns (Lanes.ChangeBounds memory) {
-        (uint256 lower, uint256 upper, uint256 step) = slot.lanes();
-        unchecked {
-            return
-                Lanes.ChangeBounds(
-                    (lower >> 16) * Lanes.ONES - Lanes.SUMS_BIAS,
-                    (upper >> 16) * Lanes.ONES + Lanes.SUMS_BIAS,
-                    ((step >> 16) - 128) * Lanes.ONES,
-                    ((step >> 16) + 128) * Lanes.ONES,
-                    uint16(lower) * Lanes.ONES - Lanes.SUMS_BIAS,
-                    uint16(upper) * Lanes.ONES + Lanes.SUMS_BIAS,
-                    (uint16(step) - 128) * Lanes.ONES,
-                    (uint16(step) + 128) * Lanes.ONES,
-                    0,
-                    0
-                );
-        }
     }
 }
 

@@ -265,7 +265,7 @@ contract LaneArithmeticProofs {
             assumeStep(lane(step, i));
         }
         vm.assume((lower | upper | step) >> 32 == 0);
-        Lanes.ChangeBounds memory b = changeBounds(lower, upper, step);
+        Lanes.ChangeBounds memory b = Lanes.changeBounds(lower, upper, step);
         (uint256 flags, uint256 last) = Lanes.judgeChanges(word, before, b);
         (uint256 found, uint256 skipped) = Lanes.skipChanges(4, 5, before, b);
         assert((found != 4) == (flags == 0));
@@ -297,25 +297,6 @@ contract LaneArithmeticProofs {
     function distance(uint256 a, uint256 b) private pure returns (uint256) {
         unchecked {
             return a > b ? a - b : b - a;
-        }
-    }
-
-    /// @dev As `BatchJudge` makes them.
-    function changeBounds(uint256 lower, uint256 upper, uint256 step) private pure returns (Lanes.ChangeBounds memory) {
-        unchecked {
-            return
-                Lanes.ChangeBounds(
-                    (lower >> 16) * Lanes.ONES - Lanes.SUMS_BIAS,
-                    (upper >> 16) * Lanes.ONES + Lanes.SUMS_BIAS,
-                    ((step >> 16) - 128) * Lanes.ONES,
-                    ((step >> 16) + 128) * Lanes.ONES,
-                    uint16(lower) * Lanes.ONES - Lanes.SUMS_BIAS,
-                    uint16(upper) * Lanes.ONES + Lanes.SUMS_BIAS,
-                    (uint16(step) - 128) * Lanes.ONES,
-                    (uint16(step) + 128) * Lanes.ONES,
-                    0,
-                    0
-                );
         }
     }
 
