@@ -11,7 +11,7 @@ SEED ?=
 
 ANALYSIS := PATH=$(CURDIR)/.venv/analysis/bin:$(PATH)
 
-.PHONY: help setup demo test fuzz check coverage slither prove bench-gas gas-snapshot format lock artifacts vectors wheel clean
+.PHONY: help setup demo test fuzz check coverage slither prove bench-gas bench-index gas-snapshot format lock artifacts vectors wheel clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,10 @@ prove: ## Prove the lane arithmetic for every argument
 bench-gas: setup ## Measure what a reading costs, here and in the Ethereum Attestation Service; writes build/bench/gas.json
 	@python scripts/bench_gas.py
 
+bench-index: ## Measure how fast a chain's events are read, here and by others; writes build/bench/index.json
+	@scripts/setup bench
+	@python scripts/bench_index.py
+
 gas-snapshot: setup ## Write the gas figures that the tests hold the contracts against
 	@python scripts/bench_gas.py --snapshot
 
@@ -63,11 +67,13 @@ format: setup ## Put Python, Solidity and JavaScript into their format
 
 lock: setup ## Resolve the newest versions again and write the lock files
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-		--custom-compile-command "make lock" --extra train --group dev -o requirements.lock pyproject.toml
+		--custom-compile-command "make lock" --extra train --extra postgres --group dev -o requirements.lock pyproject.toml
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 		--custom-compile-command "make lock" --group pyproject.toml:node -o requirements-node.lock
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 		--custom-compile-command "make lock" --group pyproject.toml:analysis -o requirements-analysis.lock
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--custom-compile-command "make lock" --group pyproject.toml:bench -o requirements-bench.lock
 	npm install --package-lock-only
 
 artifacts: setup ## Compile the contracts into what the package ships

@@ -9,7 +9,7 @@ from eth_abi.abi import encode as abi_encode
 
 from reference_judge import Reading, exceptions_of, judge_all
 from sensetrail.core.batch import Batch, encode, encode_own
-from sensetrail.core.events import Log
+from sensetrail.core.logs import BlockLogs, Log, gather
 from sensetrail.core.primitives import Address, address, address_bytes, keccak256
 from sensetrail.core.reading import Measurements
 from sensetrail.core.rules import DeviceState, Profile
@@ -36,7 +36,7 @@ def word(value: int | Address) -> bytes:
 def log_of(signature: str, indexed: Sequence[bytes], data: bytes, block_number: int = 1) -> Log:
     """Give a log that bears an event's signature."""
     topics = (keccak256(signature.encode()), *indexed)
-    return Log(block_number, word(block_number), word(block_number), 0, REGISTRY, topics, data)
+    return Log(block_number, word(block_number), 0, 0, REGISTRY, topics, data)
 
 
 class Story:
@@ -49,6 +49,11 @@ class Story:
         self.block_times: dict[int, int] = {}
         self.profiles: list[Profile] = []
         self.states: dict[Address, DeviceState] = {}
+
+    @property
+    def blocks(self) -> list[BlockLogs]:
+        """What a block after another holds."""
+        return gather(self.logs, self.block_times)
 
     def emit(self, signature: str, indexed: Sequence[bytes], types: Sequence[str], values: Sequence[object]) -> Log:
         number = len(self.logs) + 1

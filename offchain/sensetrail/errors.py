@@ -8,15 +8,20 @@ SensetrailError                    exit code
 |-- KeystoreError                  3   missing or wrong password, damaged keystore
 |-- ChainError                     4   node, chain or contract
 |   |-- RetryableError                 may pass by itself
-|   |   `-- NodeUnreachableError
+|   |   |-- NodeUnreachableError
+|   |   |-- StoreHeldError             another indexer holds the store
+|   |   `-- StoreUnreachableError      the store's database does not answer
+|   |-- RefusedError                   the node answers with an error
 |   |-- WrongChainError                another chain than the deployment's
-|   |-- ReorganisedError               the index stands on a block the chain no longer has
+|   |-- FinalityError                  the chain changed below a block that was final
 |   |-- UnfundedAccountError
 |   |-- RejectedError                  the registry refused what was sent
 |   `-- ContractError                  a revert; one subclass for each custom error of the contracts
 |-- VerificationError              5   evidence does not hold
 |   |-- MalformedEventError            a log that no contract of ours can have emitted
 |   |-- ManifestError                  a manifest or model file that is missing, damaged or edited
+|   |-- ProofError                     what a node said does not prove
+|   |-- BundleError                    a file that is no bundle, or a malicious one
 |   |-- AuditError                     an audit step failed
 |   `-- UnanchoredError                a model that is not anchored, or is recalled
 `-- MissingExtraError              6   an optional part is not installed
@@ -82,6 +87,18 @@ class NodeUnreachableError(RetryableError):
     """No node answers at the URL."""
 
 
+class RefusedError(ChainError):
+    """The node answered with an error.
+
+    Attributes:
+        code: The JSON-RPC error's code, if there is one.
+    """
+
+    def __init__(self, what: str, to_do: str, *, code: object = None) -> None:
+        super().__init__(what, to_do)
+        self.code = code
+
+
 class WrongChainError(ChainError):
     """The node serves another chain than the deployment's.
 
@@ -96,8 +113,16 @@ class WrongChainError(ChainError):
         self.actual = actual
 
 
-class ReorganisedError(ChainError):
-    """The index stands on a block that the chain no longer has."""
+class FinalityError(ChainError):
+    """The chain no longer has a block that was final when it was indexed."""
+
+
+class StoreHeldError(RetryableError):
+    """Another indexer holds the store."""
+
+
+class StoreUnreachableError(RetryableError):
+    """The store's database does not answer, or does not let us in."""
 
 
 class UnfundedAccountError(ChainError):
@@ -232,8 +257,26 @@ class MalformedEventError(VerificationError):
     """A log that no contract of ours can have emitted."""
 
 
+class ProofError(VerificationError):
+    """What a node said does not prove: it does not tell the truth, or serves another chain.
+
+    Attributes:
+        step: Where it was caught: anchor, headers, receipts, logs, finality or heads.
+    """
+
+    def __init__(self, step: str, what: str, *, expected: object = None, actual: object = None) -> None:
+        super().__init__(
+            f"step {step}: {what}", "read from another node; nothing false was stored", expected=expected, actual=actual
+        )
+        self.step = step
+
+
 class ManifestError(VerificationError):
     """A manifest or model file that is missing, damaged or edited."""
+
+
+class BundleError(VerificationError):
+    """A file that is no bundle, or a malicious one."""
 
 
 class AuditError(VerificationError):

@@ -14,7 +14,7 @@ from sensetrail.core.primitives import Address, address
 from sensetrail.core.reading import Measurements
 from sensetrail.core.rules import Profile
 from sensetrail.errors import InputError
-from story import Story
+from story import REGISTRY, Story
 
 DEVICES = [address("0x" + digits * 20) for digits in ("1f", "f1", "a0")]
 LENIENT = Profile(0, 50_00, 3_00, 0, 100_00, 10_00, 60)
@@ -52,7 +52,7 @@ def tell(sent: dict[Address, list[Measurements]], order: Sequence[Address]) -> S
 
 def select_or_none(story: Story, selection: Selection) -> Rows | None:
     try:
-        return select(replay(story.logs, story.block_times), selection)
+        return select(replay(story.blocks, REGISTRY), selection)
     except InputError:
         return None
 
@@ -81,10 +81,10 @@ def test_rows_do_not_depend_on_how_devices_interleave(
 def test_replay_arrives_at_the_registrys_states(sent: dict[Address, list[Measurements]], data: st.DataObject) -> None:
     turns = [device for device, batches in sent.items() for _ in batches]
     story = tell(sent, data.draw(st.permutations(turns)))
-    history = replay(story.logs, story.block_times)
+    history = replay(story.blocks, REGISTRY)
     assert {device: each.state for device, each in history.devices.items()} == story.states
-    for entry in history.entries:
-        assert entry.event.verdicts.tolist() == entry.verdicts.tolist()
+    for run in history.runs:
+        assert run.claimed.tolist() == run.verdicts.tolist()
 
 
 @settings(max_examples=60)

@@ -12,7 +12,7 @@ from sensetrail.core.primitives import address, keccak256
 from sensetrail.core.reading import Measurements
 from sensetrail.core.rules import INDOOR
 from sensetrail.errors import InputError, ManifestError
-from story import Story
+from story import REGISTRY, Story
 
 # In canonical order: the lower address first, whatever the case that the checksum gives its letters (a..., then B...).
 LOW, HIGH = address("0xa000000000000000000000000000000000000000"), address("0xb000000000000000000000000000000000000000")
@@ -30,7 +30,7 @@ def told(revoked_since: int | None = None) -> History:
     story.post(HIGH, TIME + 120, 20_60, 50_00)
     if revoked_since is not None:
         story.revoke(HIGH, revoked_since)
-    return replay(story.logs, story.block_times)
+    return replay(story.blocks, REGISTRY)
 
 
 def as_tuples(rows: Rows) -> list[tuple[str, int, int, int, int]]:

@@ -16,7 +16,6 @@ from sensetrail.core.events import (
     DatasetRegistered,
     DeviceRegistered,
     DeviceRevoked,
-    Log,
     ModelRecalled,
     ModelRegistered,
     ProfileAdded,
@@ -24,6 +23,7 @@ from sensetrail.core.events import (
     Rejection,
     decode_log,
 )
+from sensetrail.core.logs import Log
 from sensetrail.core.primitives import address, keccak256
 from sensetrail.core.rules import INDOOR
 from sensetrail.errors import MalformedEventError
@@ -238,4 +238,4 @@ def test_a_bool_that_is_neither_is_refused() -> None:
 
 def test_other_events_are_not_ours() -> None:
     assert decode_log(log_of("RoleGranted(bytes32,address,address)", [R, word(DEVICE), word(SENDER)], b"")) is None
-    assert decode_log(Log(1, DIGEST, DIGEST, 0, DEVICE, (), b"anonymous")) is None
+    assert decode_log(Log(1, DIGEST, 0, 0, DEVICE, (), b"anonymous")) is None

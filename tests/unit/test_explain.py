@@ -13,7 +13,8 @@ from eth_account import Account
 from conftest import throw_away_key
 from sensetrail.core.batch import Batch, Format, encode, encode_own
 from sensetrail.core.calls import FUNCTIONS
-from sensetrail.core.events import Accepted, DeviceRevoked, Log, Rejection
+from sensetrail.core.events import Accepted, DeviceRevoked, Rejection
+from sensetrail.core.logs import Log
 from sensetrail.core.explain import Explanation, exception_pieces, explain, flag_names, header_pieces
 from sensetrail.core.primitives import address, keccak256
 from sensetrail.core.reading import Measurements
@@ -69,8 +70,7 @@ def rejected(batch: Batch, reason: Rejection, digest: bytes | None = None, sende
 
 
 def explained(sent: Transaction, *logs: Log, succeeded: bool = True) -> Explanation:
-    own = [replace(log, transaction_hash=sent.hash) for log in logs]
-    return explain(sent, sent.hash, own, REGISTRY, CHAIN_ID, succeeded=succeeded)
+    return explain(sent, sent.hash, logs, REGISTRY, CHAIN_ID, succeeded=succeeded)
 
 
 def test_every_byte_has_its_meaning() -> None:
@@ -216,19 +216,19 @@ def test_what_the_registry_does_is_none(signature: bytes, log: Log) -> None:
 
 def test_findings_of_the_whole_receipt() -> None:
     sent = transaction(submit((BATCH, SIGNATURE)))
-    log = replace(accepted(BATCH, SIGNATURE), transaction_hash=sent.hash)
+    log = accepted(BATCH, SIGNATURE)
 
     def findings(*logs: Log, chain_id: int = CHAIN_ID, succeeded: bool = True) -> tuple[str, ...]:
         return explain(sent, sent.hash, logs, REGISTRY, chain_id, succeeded=succeeded).findings
 
     assert findings(log) == ()
-    assert "another transaction's" in findings(replace(log, transaction_hash=bytes(32)))[0]
+    assert "of several transactions" in findings(log, replace(log, transaction_index=1, address=OTHER))[0]
     assert "says that the transaction failed" in findings(log, succeeded=False)[0]
     assert findings(succeeded=False) == ()
     assert any("signed for chain 31337" in each for each in findings(log, chain_id=1))
     strangers = replace(log, address=OTHER)
     assert findings(log, strangers) == ()
-    assert "several blocks" in findings(log, replace(strangers, block_number=99))[0]
+    assert "of several transactions" in findings(log, replace(strangers, block_number=99))[0]
 
 
 def test_through_another_contract_only_events_are_known() -> None:

@@ -19,6 +19,7 @@ from sensetrail.core.batch import Header
 from sensetrail.core.canonical import canonical_json, parse_json, parse_word
 from sensetrail.core.events import decode_log
 from sensetrail.core.history import replay
+from sensetrail.core.logs import gather
 from sensetrail.core.manifest import parse_manifest
 from sensetrail.core.merkle import MerkleTree, verify_inclusion
 from sensetrail.core.model_file import read_model_file
@@ -26,7 +27,7 @@ from sensetrail.core.primitives import address, keccak256
 from sensetrail.core.reading import TEMPERATURE_LIMITS, quantise
 from sensetrail.core.rules import INDOOR
 from sensetrail.errors import MalformedEventError, ManifestError, ReadingError, VerificationError
-from story import BATCH_ACCEPTED, BATCH_FIELDS, DEVICE_REVOKED, SIGNATURE, Story, log_of, word
+from story import BATCH_ACCEPTED, BATCH_FIELDS, DEVICE_REVOKED, REGISTRY, SIGNATURE, Story, log_of, word
 from unit.test_events import DEVICE, REJECTED, batch_log
 from unit.test_manifest import MANIFEST
 from unit.test_model_file import archive, keras_file, plain_weights
@@ -140,7 +141,7 @@ def test_what_only_a_lying_node_serves() -> None:
         [registered, added],  # a profile not yet there
     ):
         with pytest.raises(MalformedEventError):
-            replay(logs, story.block_times)
+            replay(gather(logs, story.block_times), REGISTRY)
 
 
 def test_a_sequence_beyond_24_bits_is_refused_or_packs() -> None:
@@ -152,7 +153,7 @@ def test_a_sequence_beyond_24_bits_is_refused_or_packs() -> None:
     for _ in range(257):
         story.emit(BATCH_ACCEPTED, [word(alice)], BATCH_FIELDS, [header.pack(), bytes(4 * 65535) + SIGNATURE, b""])
     try:
-        history = replay(story.logs, story.block_times)
+        history = replay(story.blocks, REGISTRY)
     except MalformedEventError:
         return
     assert history.devices[alice].state.pack()

@@ -23,10 +23,17 @@ from web3.exceptions import (
 )
 
 from sensetrail.chain.reverts import contract_error
-from sensetrail.core.events import Block, Log
-from sensetrail.core.primitives import Address, address
-from sensetrail.core.transaction import Transaction
-from sensetrail.errors import ChainError, ContractError, InputError, NodeUnreachableError, UnfundedAccountError
+from sensetrail.core.logs import Block, Log
+from sensetrail.core.primitives import Address, address, hex_word
+from sensetrail.core.transaction import Transaction, transaction_from_rpc
+from sensetrail.errors import (
+    ChainError,
+    ContractError,
+    InputError,
+    NodeUnreachableError,
+    UnfundedAccountError,
+    VerificationError,
+)
 
 DEVNET_CHAIN_IDS = frozenset({1337, 31337})
 """Chains whose accounts are throw-away by their nature: Ganache's and Anvil's (and Hardhat's) defaults."""
@@ -154,11 +161,7 @@ class Chain:
 
     def transaction(self, transaction_hash: bytes) -> Transaction | None:
         """Give a signed transaction; None where the node has none under this hash."""
-        try:
-            found = self._ask(lambda: self._web3.eth.get_transaction(cast(Any, transaction_hash)))
-        except TransactionNotFound:
-            return None
-        return _transaction(dict(found))
+        return _transaction(self.request("eth_getTransactionByHash", hex_word(transaction_hash)))
 
     def receipt(self, transaction_hash: bytes) -> Receipt | None:
         """Give a transaction's receipt; None while it is not in a block."""
@@ -319,7 +322,7 @@ def _log(entry: Any) -> Log:
     return Log(
         int(entry["blockNumber"]),
         bytes(entry["blockHash"]),
-        bytes(entry["transactionHash"]),
+        int(entry["transactionIndex"]),
         int(entry["logIndex"]),
         address(entry["address"]),
         tuple(bytes(topic) for topic in entry["topics"]),
@@ -339,43 +342,10 @@ def _receipt(entry: Any) -> Receipt:
     )
 
 
-def _transaction(entry: dict[str, Any]) -> Transaction:
-    kind = int(entry.get("type", 0))
-    v = int(entry["v"])
-    if kind >= 2:
-        fees: tuple[int, ...] = (int(entry["maxPriorityFeePerGas"]), int(entry["maxFeePerGas"]))
-    else:
-        fees = (int(entry["gasPrice"]),)
-    protected = kind == 0 and v >= 35
-    return Transaction(
-        type=kind,
-        chain_id=(v - 35) // 2 if protected else None if kind == 0 else int(entry["chainId"]),
-        nonce=int(entry["nonce"]),
-        fees=fees,
-        gas=int(entry["gas"]),
-        to=address(entry["to"]) if entry.get("to") else None,
-        value=int(entry["value"]),
-        data=bytes(entry["input"]),
-        access_list=[
-            (bytes.fromhex(item["address"][2:]), [bytes.fromhex(key[2:]) for key in item["storageKeys"]])
-            for item in entry.get("accessList") or []
-        ],
-        parity=(v - 35) % 2 if protected else v - 27 if kind == 0 else int(entry.get("yParity", v)),
-        r=int.from_bytes(bytes(entry["r"]), "big"),
-        s=int.from_bytes(bytes(entry["s"]), "big"),
-        extra=_extra(kind, entry),
-    )
-
-
-def _extra(kind: int, entry: dict[str, Any]) -> tuple[object, ...]:
-    """Give what a transaction of this type signs after its access list."""
-    if kind == 3:
-        return int(entry["maxFeePerBlobGas"]), [bytes(blob) for blob in entry["blobVersionedHashes"]]
-    if kind == 4:
-        return ([_authorization(item) for item in entry["authorizationList"]],)
-    return ()
-
-
-def _authorization(item: Any) -> list[object]:
-    where = bytes.fromhex(item["address"][2:])
-    return [int(item["chainId"]), where, *(int(item[name]) for name in ("nonce", "yParity", "r", "s"))]
+def _transaction(entry: Any) -> Transaction | None:
+    if entry is None:
+        return None
+    try:
+        return transaction_from_rpc(entry)
+    except VerificationError as error:
+        raise ChainError(f"the node's answer makes no sense: {error}", "use another node") from error

@@ -69,7 +69,7 @@ def free_port(wanted: int = 0) -> int:
 
 @contextmanager
 def running_devnet(
-    port: int | None = None, timestamp: int | None = None, hardfork: str | None = None
+    port: int | None = None, timestamp: int | None = None, hardfork: str | None = None, finality: int = 0
 ) -> Iterator[Chain]:
     """Run Anvil on loopback, and end it on leaving.
 
@@ -77,6 +77,8 @@ def running_devnet(
         port: Where to listen; None for any free port.
         timestamp: The first block's time, Unix seconds; None for now.
         hardfork: Whose rules, such as "prague"; None for Anvil's newest.
+        finality: How many blocks below the newest the `finalized` one is; an even number. Mined at once and by no one
+            else, a local chain's blocks are final at once.
 
     Yields:
         A connection to it.
@@ -86,6 +88,7 @@ def running_devnet(
     """
     port = free_port(port or 0)
     command = [find_anvil(), "--host", "127.0.0.1", "--port", str(port), "--mnemonic", DEVNET_MNEMONIC, "--silent"]
+    command += ["--slots-in-an-epoch", str(finality // 2)]
     if timestamp is not None:
         command += ["--timestamp", str(timestamp)]
     if hardfork is not None:

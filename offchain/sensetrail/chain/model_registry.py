@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from eth_account.signers.local import LocalAccount
 
@@ -13,23 +12,7 @@ from sensetrail.chain.contract import Contract
 from sensetrail.core.dataset import DatasetRecord
 from sensetrail.core.manifest import Manifest
 from sensetrail.core.primitives import ZERO_WORD, keccak256
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRecord:
-    """A model as the registry holds it; times in Unix seconds, 0 for never."""
-
-    dataset_id: bytes
-    manifest_digest: bytes
-    parent: bytes
-    registered_at: int
-    recalled_at: int
-    task_digest: bytes
-
-    @property
-    def exists(self) -> bool:
-        """Whether it was ever registered."""
-        return self.registered_at != 0
+from sensetrail.core.storage import ModelRecord
 
 
 class ModelRegistry(Contract):

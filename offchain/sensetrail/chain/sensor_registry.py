@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from eth_account.signers.local import LocalAccount
 
@@ -12,22 +11,13 @@ from sensetrail.chain.client import Receipt
 from sensetrail.chain.contract import Contract
 from sensetrail.core.batch import Batch
 from sensetrail.core.events import Accepted, Rejected, decode_log
-from sensetrail.core.primitives import Address, address_bytes, keccak256
+from sensetrail.core.primitives import Address, address_bytes
 from sensetrail.core.rules import DeviceState, Profile
+from sensetrail.core.storage import DeviceRecord, device_state_slot
 from sensetrail.core.typed_data import domain_separator
 from sensetrail.errors import ChainError
 
 BLOCKS_A_REQUEST = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceRecord:
-    """What the registrar recorded of a device; times in Unix seconds, 0 for never."""
-
-    identity_digest: bytes
-    registered_at: int
-    revoked_at: int
-    untrusted_since: int
 
 
 class SensorRegistry(Contract):
@@ -72,8 +62,7 @@ class SensorRegistry(Contract):
 
     def state_slot(self, device: Address, block_number: int | str = "latest") -> bytes:
         """Give a device's storage slot as it is, 32 bytes: `mapping(address => DeviceState)` at `_states`."""
-        base = self.artifact.storage["_states"].to_bytes(32, "big")
-        slot = keccak256(address_bytes(device).rjust(32, b"\0") + base)
+        slot = device_state_slot(self.artifact.storage, device)
         return self.chain.storage(self.address, int.from_bytes(slot, "big"), block_number)
 
     def post(

@@ -10,10 +10,10 @@ import numpy as np
 from eth_abi.abi import encode as abi_encode
 from numpy.typing import NDArray
 
-from sensetrail.core.canonical import json_digest
+from sensetrail.core.canonical import json_digest, parse_word
 from sensetrail.core.history import History
 from sensetrail.core.merkle import MerkleTree, standard_leaf
-from sensetrail.core.primitives import Address, address, keccak256
+from sensetrail.core.primitives import Address, address, hex_word, keccak256
 from sensetrail.errors import InputError, ManifestError
 
 LEAF_TYPES = ["address", "uint24", "uint32", "int16", "uint16"]
@@ -145,6 +145,48 @@ class DatasetRecord:
         return (self.root, self.row_count, self.selection_digest, self.through_block, self.block_hash)
 
 
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a dataset's rows were worth when they were taken from an index.
+
+    Attributes:
+        proven: Whether every event was proven: header, receipts, log.
+        word: On whose word the block stands that everything was followed to.
+        anchor_block: That block; None where there was none.
+        anchor_hash: Its hash, 32 bytes.
+    """
+
+    proven: bool
+    word: str
+    anchor_block: int | None = None
+    anchor_hash: bytes | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it as JSON."""
+        anchor = None if self.anchor_hash is None else {"block": self.anchor_block, "hash": hex_word(self.anchor_hash)}
+        return {"proven": self.proven, "word": self.word, "anchor": anchor}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Provenance:
+        """Read it.
+
+        Raises:
+            ManifestError: It is none.
+        """
+        try:
+            anchor = value["anchor"] or {"block": None, "hash": None}
+            block_hash = None if anchor["hash"] is None else parse_word(anchor["hash"])
+            found = cls(value["proven"], value["word"], anchor["block"], block_hash)
+        except (TypeError, KeyError) as error:
+            raise ManifestError(f"a dataset's provenance lacks or mistypes {error}", "build it again") from error
+        if found.to_json() != value or type(found.proven) is not bool or type(found.word) is not str:
+            raise ManifestError("a dataset's provenance with unknown or badly typed fields", "build it again")
+        return found
+
+
+UNPROVEN = Provenance(False, "nobody's word")
+
+
 def select(history: History, selection: Selection) -> Rows:
     """Take a history's legal readings.
 
@@ -161,23 +203,22 @@ def select(history: History, selection: Selection) -> Rows:
         InputError: Nothing is left.
     """
     parts = []
-    for entry in history.entries:
-        device, measured_at = entry.event.device, entry.measurements.measured_at
-        if selection.devices is not None and device not in selection.devices:
+    for run in history.runs:
+        measured_at = run.measurements.measured_at
+        if selection.devices is not None and run.device not in selection.devices:
             continue
-        keep = entry.verdicts == 0
+        keep = run.verdicts == 0
         if selection.since is not None:
             keep &= measured_at >= selection.since
         if selection.until is not None:
             keep &= measured_at < selection.until
-        untrusted_since = history.devices[device].untrusted_since
+        untrusted_since = history.devices[run.device].untrusted_since
         if untrusted_since is not None:
             keep &= measured_at < untrusted_since
         index = np.flatnonzero(keep)
-        taken = entry.measurements[index]
-        names = np.full(len(index), device, dtype="<U42")
-        sequence = entry.event.batch.header.first_sequence + index
-        parts.append(Rows(names, sequence, taken.measured_at, taken.temperature, taken.humidity))
+        taken = run.measurements[index]
+        names = np.full(len(index), run.device, dtype="<U42")
+        parts.append(Rows(names, run.sequence[index], taken.measured_at, taken.temperature, taken.humidity))
     if not any(len(part) for part in parts):
         raise InputError("no legal reading matches the selection", "index more readings, or widen the selection")
     return Rows.concatenate(parts)

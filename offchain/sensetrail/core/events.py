@@ -17,50 +17,11 @@ from eth_abi.exceptions import DecodingError
 from numpy.typing import NDArray
 
 from sensetrail.core.batch import Batch, Format, Header, encode_own
+from sensetrail.core.logs import Log
 from sensetrail.core.primitives import Address, address, keccak256
 from sensetrail.core.rules import Profile
 from sensetrail.core.signature import P256_LENGTH, SECP256K1_LENGTH
 from sensetrail.errors import MalformedEventError, SensetrailError
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A block's header, as far as it is used.
-
-    Attributes:
-        number: Its height.
-        hash: 32 bytes.
-        parent_hash: 32 bytes.
-        timestamp: Unix seconds.
-    """
-
-    number: int
-    hash: bytes
-    parent_hash: bytes
-    timestamp: int
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """A log, verbatim.
-
-    Attributes:
-        block_number: Its block's height.
-        block_hash: Its block's hash, 32 bytes.
-        transaction_hash: 32 bytes.
-        log_index: Its place in the block.
-        address: The contract that emitted it.
-        topics: 32 bytes each.
-        data: ABI-encoded fields that are not indexed.
-    """
-
-    block_number: int
-    block_hash: bytes
-    transaction_hash: bytes
-    log_index: int
-    address: Address
-    topics: tuple[bytes, ...]
-    data: bytes
 
 
 class Rejection(IntEnum):
@@ -191,16 +152,20 @@ def _device_revoked(indexed: list[bytes], data: bytes) -> DeviceRevoked:
 
 
 def _reading_posted(indexed: list[bytes], data: bytes) -> Accepted:
-    sequence, measured_at, temperature, humidity, verdict = _decode(
-        ["uint24", "uint32", "int16", "uint16", "uint8"], data
-    )
+    if len(data) != 160:
+        raise _malformed(f"{len(data)} bytes instead of 160")
+    words = (data[i : i + 32] for i in range(0, 160, 32))
+    sequence, measured_at, temperature, humidity, verdict = map(int.from_bytes, words)
+    temperature = temperature - 2**256 if temperature >> 255 else temperature
+    if sequence >> 24 or measured_at >> 32 or not -(2**15) <= temperature < 2**15 or humidity >> 16 or verdict >> 8:
+        raise _malformed("a field beyond its type")
     device = _address(indexed[0])
     batch = encode_own(device, sequence, measured_at, temperature, humidity)
     return Accepted(device, batch, np.array([verdict], dtype=np.uint8), None)
 
 
 def _batch_accepted(indexed: list[bytes], data: bytes) -> Accepted:
-    word, payload, exceptions = _decode(["uint256", "bytes", "bytes"], data)
+    word, payload, exceptions = _batch_fields(data)
     header = Header.unpack(word)
     if header.format == Format.OWN or header.format not in set(Format):
         raise _malformed(f"a batch in format {header.format}")
@@ -251,6 +216,9 @@ _DECODERS: dict[str, tuple[int, Callable[[list[bytes], bytes], Event]]] = {
 }
 """By signature: how many fields are indexed, and the decoder."""
 
+READING_POSTED = keccak256(b"ReadingPosted(address,uint24,uint32,int16,uint16,uint8)")
+BATCH_ACCEPTED = keccak256(b"BatchAccepted(address,uint256,bytes,bytes)")
+
 TOPICS = {keccak256(signature.encode()): signature for signature in _DECODERS}
 """Each event's first topic (its signature's hash) and its signature."""
 
@@ -293,8 +261,24 @@ def _decode(types: list[str], data: bytes) -> tuple[Any, ...]:
     return values
 
 
+def _batch_fields(data: bytes) -> tuple[int, bytes, bytes]:
+    """Decode `(uint256, bytes, bytes)` as `_decode` does, at a tenth of its time: there is one for each batch."""
+    payload_length = int.from_bytes(data[96:128])
+    after_payload = 128 + -(-payload_length // 32) * 32
+    exceptions_length = int.from_bytes(data[after_payload : after_payload + 32])
+    after_exceptions = after_payload + 32 + -(-exceptions_length // 32) * 32
+    offsets = int.from_bytes(data[32:64]), int.from_bytes(data[64:96])
+    padding = data[128 + payload_length : after_payload] + data[after_payload + 32 + exceptions_length :]
+    if offsets != (96, after_payload) or len(data) != after_exceptions or any(padding):
+        raise _malformed("data that Solidity would have encoded otherwise")
+    exceptions = data[after_payload + 32 : after_payload + 32 + exceptions_length]
+    return int.from_bytes(data[:32]), data[128 : 128 + payload_length], exceptions
+
+
 def _verdicts(exceptions: bytes, count: int) -> NDArray[np.uint8]:
     verdicts = np.zeros(count, dtype=np.uint8)
+    if not exceptions:
+        return verdicts
     entries = np.frombuffer(exceptions, dtype=[("index", ">u2"), ("verdict", "u1")])
     index = entries["index"].astype(np.int64)
     if len(index) and (index[-1] >= count or (np.diff(index) <= 0).any() or (entries["verdict"] == 0).any()):

@@ -20,7 +20,8 @@ from typing import Self
 
 from sensetrail.core.batch import MAX_COUNT, Batch, Format, Header, decode, encode_own
 from sensetrail.core.calls import Call, Post, Submission, decode_call
-from sensetrail.core.events import Accepted, Event, Log, Rejected, Rejection, decode_log
+from sensetrail.core.events import Accepted, Event, Rejected, Rejection, decode_log
+from sensetrail.core.logs import Log
 from sensetrail.core.primitives import Address, keccak256
 from sensetrail.core.rules import Verdict
 from sensetrail.core.signature import P256_LENGTH, SECP256K1_LENGTH, verify
@@ -163,7 +164,7 @@ def explain(
     """
     sender = _verified_sender(transaction, transaction_hash)
     separator = domain_separator(chain_id, registry)
-    findings = list(_receipt_findings(transaction, transaction_hash, logs, chain_id, succeeded=succeeded))
+    findings = list(_receipt_findings(transaction, logs, chain_id, succeeded=succeeded))
     events: list[Event] = []
     for log in logs:
         try:
@@ -272,14 +273,12 @@ def _call(data: bytes, *, succeeded: bool) -> Call | None:
 
 
 def _receipt_findings(
-    transaction: Transaction, transaction_hash: bytes, logs: Sequence[Log], chain_id: int, *, succeeded: bool
+    transaction: Transaction, logs: Sequence[Log], chain_id: int, *, succeeded: bool
 ) -> Iterator[str]:
     if transaction.chain_id not in (None, chain_id):
         yield f"the transaction is signed for chain {transaction.chain_id}, the node serves {chain_id}"
-    if any(log.transaction_hash != transaction_hash for log in logs):
-        yield "the receipt holds another transaction's events"
-    if len({(log.block_number, log.block_hash) for log in logs}) > 1:
-        yield "the receipt's events are of several blocks"
+    if len({(log.block_number, log.block_hash, log.transaction_index) for log in logs}) > 1:
+        yield "the receipt's events are of several transactions"
     if logs and not succeeded:
         yield "the receipt has events, and says that the transaction failed"
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import re
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ MAX_ITEMS = 100_000
 """Groups and arrays in a file."""
 MEMBER_LIMITS = {"config.json": 16 << 20, "model.weights.h5": 4 << 30}
 """The largest member sizes that are read, bytes: a model file may be a bomb."""
+_KIND = re.compile(r"([<|][biuf][1248])\[((?:\d{1,10}, )*\d{0,10})\]")
+"""An array's dtype and shape, as `encode` writes them."""
 NOT_ARCHITECTURE = frozenset({"compile_config", "build_config", "shared_object_id"})
 
 
@@ -64,13 +67,17 @@ class ModelFile:
     @property
     def digest(self) -> bytes:
         """The `sensetrail-keras-v1:keccak256` digest, 32 bytes."""
+        return keccak256(self.encode())
+
+    def encode(self) -> bytes:
+        """Give what the digest is over: all that the model is, in its one form."""
         parts = [_framed(canonical_json(self.architecture))]
         for path, array in self.arrays.items():
             little_endian = array.astype(array.dtype.newbyteorder("<"))
             parts.append(_framed(path.encode()))
             parts.append(_framed(f"{little_endian.dtype.str}{list(array.shape)}".encode()))
             parts.append(_framed(little_endian.tobytes()))
-        return keccak256(b"".join(parts))
+        return b"".join(parts)
 
 
 def read_model_file(data: bytes) -> ModelFile:
@@ -94,6 +101,46 @@ def read_model_file(data: bytes) -> ModelFile:
     except _DAMAGE as error:
         raise ManifestError(f"not a .keras file: {error}", "restore the original model file") from error
     return ModelFile(_strip(config), dict(sorted(arrays.items())), data)
+
+
+def parse_model(data: bytes) -> ModelFile:
+    """Read what `ModelFile.encode` gives.
+
+    Args:
+        data: From anywhere.
+
+    Returns:
+        The model, whose encoding is `data`; its `data` is empty, for it is no `.keras` file.
+
+    Raises:
+        ManifestError: It is none.
+    """
+    try:
+        architecture, *rest = _frames(data)
+        arrays = {}
+        for path, kind, values in zip(rest[0::3], rest[1::3], rest[2::3], strict=True):
+            found = _KIND.fullmatch(kind.decode())
+            shape = tuple(int(size) for size in found[2].split(", ") if size) if found else ()
+            arrays[path.decode()] = np.frombuffer(values, found[1] if found else "").reshape(shape)
+        model = ModelFile(parse_json(architecture, "the model's architecture"), arrays, b"")
+        same = model.encode() == data and list(arrays) == sorted(arrays)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ManifestError(f"not a model: {error}", "restore the original") from error
+    if not same:
+        raise ManifestError("a model that is not in its one form", "restore the original")
+    return model
+
+
+def _frames(data: bytes) -> list[bytes]:
+    frames = []
+    start = 0
+    while start < len(data):
+        length = int.from_bytes(data[start : start + 8], "big")
+        if start + 8 + length > len(data):
+            raise ValueError("it is cut off")
+        frames.append(data[start + 8 : start + 8 + length])
+        start += 8 + length
+    return frames
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:

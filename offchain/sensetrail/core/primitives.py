@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NewType
 
-from eth_hash.auto import keccak as _keccak
+import sha3
 from eth_utils.address import to_checksum_address
 
 from sensetrail.errors import InputError
@@ -24,7 +25,7 @@ def keccak256(data: bytes) -> bytes:
     Returns:
         32 bytes.
     """
-    return bytes(_keccak(data))
+    return bytes(sha3.keccak_256(data).digest())
 
 
 def address(value: str | bytes) -> Address:
@@ -40,9 +41,15 @@ def address(value: str | bytes) -> Address:
         InputError: It is not an address.
     """
     try:
-        return Address(str(to_checksum_address(value)))
+        return _checksummed(value)
     except (ValueError, TypeError) as error:
         raise InputError(f"{value!r} is not an address", "give 0x and 40 hexadecimal digits") from error
+
+
+@lru_cache(maxsize=1 << 14)
+def _checksummed(value: str | bytes) -> Address:
+    """An index names few addresses very often."""
+    return Address(str(to_checksum_address(value)))
 
 
 def address_bytes(value: Address) -> bytes:

@@ -7,6 +7,7 @@ in 0.01 %RH in an unsigned one, time in whole Unix seconds in an unsigned 32-bit
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +49,15 @@ class Measurements:
         """Make measurements of anything array-like, already in the contract's units."""
         columns = (np.atleast_1d(np.asarray(column, dtype=np.int64)) for column in (measured_at, temperature, humidity))
         return cls(*columns)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Measurements]) -> Measurements:
+        """Join measurements, one or more."""
+        return cls(
+            np.concatenate([part.measured_at for part in parts]),
+            np.concatenate([part.temperature for part in parts]),
+            np.concatenate([part.humidity for part in parts]),
+        )
 
 
 def quantise(value: float, limits: tuple[int, int], name: str) -> int:

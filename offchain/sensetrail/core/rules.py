@@ -109,7 +109,7 @@ class DeviceState:
 
 
 def judge(
-    measurements: Measurements, state: DeviceState, profile: Profile, block_time: int
+    measurements: Measurements, state: DeviceState, profile: Profile, block_time: int | NDArray[np.int64]
 ) -> tuple[NDArray[np.uint8], DeviceState]:
     """Judge measurements as the registry does, and move the state past them.
 
@@ -117,13 +117,14 @@ def judge(
         measurements: `n >= 1` readings of one device, in order.
         state: The device's state before them.
         profile: Its profile's rules.
-        block_time: The block's timestamp, Unix seconds.
+        block_time: The timestamp of the readings' block, Unix seconds; of each reading's, shape `(n,)`, where they
+            stand in several.
 
     Returns:
         Verdicts, shape `(n,)`, 0 = legal, else the OR of `Verdict` flags; and the state after them, its head unchanged.
     """
     times, temperature, humidity = measurements.measured_at, measurements.temperature, measurements.humidity
-    in_future = times > min(block_time + profile.future_tolerance, 2**32 - 1)
+    in_future = times > np.minimum(block_time + profile.future_tolerance, 2**32 - 1)
     # Times that are not in the future move the latest time; those that fall back leave the maximum where it is.
     latest = np.maximum.accumulate(np.concatenate(([state.last_time], np.where(in_future, 0, times))))
     verdicts = (

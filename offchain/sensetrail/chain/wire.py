@@ -1,0 +1,436 @@
+"""Much from a node, fast: JSON-RPC over kept connections, answers as raw bytes, and whatever a node may do meanwhile.
+
+web3.py is for everything else: it costs more time a log than proving one takes. Two connections take turns, so that the
+node works on the next answer while this one is processed; their buffers are used again and again.
+
+A node that is away, slow, busy (429) or cuts an answer short is waited for, longer each time. One that finds an answer
+too large is asked for less, and for more again later. Each such event is told.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from sensetrail.errors import ChainError, InputError, NodeUnreachableError, RefusedError
+
+TARGET_BYTES = 1_500_000
+"""The size of answer at which local nodes are fastest."""
+MAX_ANSWER_BYTES = 1 << 28
+TIMEOUT = 60.0
+PATIENCE = 120.0
+"""Seconds without any answer before giving up."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 15.0
+
+TOO_MUCH = re.compile(
+    r"too (large|many|big|much)|limit(ed)? (exceeded|to)|exceed|response size|block range|range is|"
+    r"query returned more|\bbatch|payload|timed? ?out",
+    re.IGNORECASE,
+)
+TOO_OFTEN = re.compile(
+    r"\brate\b|too many requests|compute units|capacity|throughput|per second|try again", re.IGNORECASE
+)
+TOO_MUCH_STATUS = frozenset({413, 504})
+UNKNOWN_METHOD = -32601
+BUSY_STATUS = frozenset({408, 425, 429, 500, 502, 503})
+TRIES_WHOLE = 2
+"""How often a question breaks off before less is asked for: too large an answer may be why."""
+TRIES_REFUSED = 4
+"""How often a node may refuse one block of many that it gives before it is believed."""
+
+Encode = Callable[[Sequence[int]], bytes]
+Tell = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Pace:
+    """How many blocks to ask for at once: as many as make an answer of `TARGET_BYTES`, and never more than went well.
+
+    Attributes:
+        size: Blocks in the next question.
+        ceiling: What the node takes, as far as known.
+    """
+
+    size: int = 20
+    ceiling: int = 10_000
+    _good: int = 0
+
+    def grow(self, blocks: int, length: int) -> bool:
+        """Take note of an answer.
+
+        Args:
+            blocks: How many were asked for.
+            length: The answer's bytes.
+
+        Returns:
+            Whether more will be tried than what was too much before.
+        """
+        self._good += 1
+        higher = self._good >= 16 and self.ceiling < 10_000
+        if higher:
+            self._good, self.ceiling = 0, min(2 * self.ceiling, 10_000)
+        self.size = max(1, min(TARGET_BYTES * blocks // max(1, length), 4 * max(blocks, 1), self.ceiling))
+        return higher
+
+    def shrink(self, blocks: int) -> None:
+        """Take note that an answer for so many blocks was too much."""
+        self._good = 0
+        self.size = self.ceiling = max(1, blocks // 2)
+
+
+def call(number: int, method: str, *parameters: object) -> dict[str, object]:
+    """Give a JSON-RPC call as an object."""
+    return {"jsonrpc": "2.0", "id": number, "method": method, "params": parameters}
+
+
+class Wire:
+    """A line of two connections to a node."""
+
+    def __init__(self, url: str, *, tell: Tell = lambda _: None, patience: float = PATIENCE) -> None:
+        """Prepare the line; nothing is sent yet.
+
+        Args:
+            url: http(s) URL of the node's JSON-RPC.
+            tell: Told of every trouble, one line.
+            patience: Seconds without any answer before giving up.
+
+        Raises:
+            InputError: It is no such URL.
+        """
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            parts, port = urlsplit(""), None
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InputError("the node's URL is no http URL", "give one such as http://127.0.0.1:8545")
+        self.name = f"{parts.scheme}://{parts.hostname}" + (f":{port}" if port else "")
+        self._tell = tell
+        self._patience = patience
+        self._lines = (_Line(url), _Line(url))
+
+    def close(self) -> None:
+        """Hang up."""
+        for line in self._lines:
+            line.close()
+
+    def ask(self, method: str, *parameters: object) -> Any:
+        """Ask one small question.
+
+        Raises:
+            RefusedError: The node answered with an error.
+            NodeUnreachableError: It does not answer.
+        """
+        body = json.dumps(call(1, method, *parameters)).encode()
+        ((_, answer),) = self.stream(lambda _: body, [(0,)], tries=1)
+        return result_of(parse(answer))
+
+    def stream(
+        self,
+        encode: Encode,
+        spans: Iterable[Sequence[int]],
+        pace: Pace | None = None,
+        tries: int = TRIES_REFUSED,
+    ) -> Iterator[tuple[Sequence[int], memoryview]]:
+        """Ask a question after another, each sent before the answer to the one before is processed.
+
+        Args:
+            encode: Makes the question for a span of blocks: one call, or a batch of one call a block.
+            spans: The spans; for an empty one nothing is asked.
+            pace: Told of what goes well and what is too much.
+            tries: How often a question that the node refuses is asked, once it cannot be made smaller.
+
+        Yields:
+            Each span with its answer, in order; an answer is valid until the next. A span that was too much comes in
+            parts.
+
+        Raises:
+            RefusedError: The node answered with an error that waiting or asking for less does not cure.
+            NodeUnreachableError: It does not answer.
+        """
+        pace = pace or Pace()
+        pending: _Question | None = None
+        turn = 0
+        try:
+            for span in spans:
+                question = _Question(span, self._lines[turn])
+                turn = 1 - turn
+                if len(span):
+                    question.line.try_to_send(encode(span))
+                if pending is not None:
+                    yield from self._answers(encode, pending, pace, tries)
+                pending = question
+            if pending is not None:
+                yield from self._answers(encode, pending, pace, tries)
+        finally:
+            # An answer that nobody waits for any more would be taken for the next question's.
+            for line in self._lines:
+                if line.is_asked:
+                    line.close()
+
+    def _answers(
+        self, encode: Encode, question: _Question, pace: Pace, tries: int, asked_at: float | None = None
+    ) -> Iterator[tuple[Sequence[int], memoryview]]:
+        span, line = question.span, question.line
+        if not len(span):
+            yield span, memoryview(b"")
+            return
+        asked_at = time.monotonic() if asked_at is None else asked_at
+        answer = self._answer(encode, question, tries, asked_at + self._patience)
+        if answer is not None:
+            if pace.grow(len(span), len(answer)):
+                self._tell(f"{self.name}: asking for up to {pace.ceiling} blocks at once again")
+            yield span, answer
+            return
+        pace.shrink(len(span))
+        half = len(span) // 2
+        # The first part has what is left of the whole's time: nothing was answered meanwhile.
+        yield from self._answers(encode, _Question(span[:half], line), pace, tries, asked_at)
+        yield from self._answers(encode, _Question(span[half:], line), pace, tries)
+
+    def _answer(self, encode: Encode, question: _Question, tries: int, deadline: float) -> memoryview | None:
+        """Get an answer, however long it takes; None where less must be asked for."""
+        span, line = question.span, question.line
+        pause, tried = FIRST_PAUSE, 0
+        while True:
+            trouble = _attempt(encode, question)
+            if trouble is None:
+                return line.answer
+            tried += 1
+            if len(span) > 1 and (trouble.is_too_much or (trouble.may_be_too_much and tried >= TRIES_WHOLE)):
+                self._tell(f"{self.name} {trouble.what}: asking for {len(span) // 2} blocks at once, not {len(span)}")
+                return None
+            if trouble.refusal is not None and tried >= tries:
+                raise trouble.refusal
+            wait = max(pause, trouble.retry_after)
+            if time.monotonic() + wait > deadline:
+                raise NodeUnreachableError(
+                    f"{self.name} {trouble.what}, for {self._patience:.0f} s now",
+                    "run the command again later: it goes on",
+                )
+            self._tell(f"{self.name} {trouble.what}: trying again in {wait:.1f} s")
+            time.sleep(wait)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+
+@dataclass(slots=True)
+class _Question:
+    span: Sequence[int]
+    line: _Line
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """Why there is no answer.
+
+    Attributes:
+        what: The node does this.
+        is_too_much: Asking for less cures it.
+        may_be_too_much: Asking for less may cure it, if asking again does not.
+        refusal: What to raise where neither does; None where only waiting helps.
+        retry_after: How long to wait, as the node says, seconds.
+    """
+
+    what: str
+    is_too_much: bool = False
+    may_be_too_much: bool = False
+    refusal: RefusedError | None = None
+    retry_after: float = 0.0
+
+
+def _attempt(encode: Encode, question: _Question) -> _Trouble | None:
+    """Ask, if that was not done yet, and receive the answer; None for no trouble."""
+    span, line = question.span, question.line
+    while True:
+        try:
+            if not line.is_asked:
+                line.send(encode(span))
+            status, retry_after = line.receive()
+        except TimeoutError:
+            line.close()
+            return _Trouble("does not answer in time", is_too_much=True)
+        except (OSError, http.client.HTTPException) as error:
+            was_kept = line.was_kept and isinstance(error, ConnectionError)
+            line.close()
+            if was_kept:
+                # Nodes hang up on connections that were idle for a while, by right: asked again at once on a new one.
+                continue
+            return _Trouble(f"breaks off ({type(error).__name__})", may_be_too_much=True)
+        return _trouble(status, retry_after, line)
+
+
+def _trouble(status: int, retry_after: float, line: _Line) -> _Trouble | None:
+    """Say what is wrong with an answer; None for nothing.
+
+    Raises:
+        RefusedError: It is one that neither waiting nor asking for less cures.
+    """
+    if status in BUSY_STATUS - {500}:
+        return _Trouble(f"is busy ({status})", may_be_too_much=status == 502, retry_after=retry_after)
+    if status in TOO_MUCH_STATUS:
+        refusal = RefusedError(f"the node answers with HTTP status {status}", "use another node")
+        return _Trouble(f"finds it too much ({status})", is_too_much=True, refusal=refusal if status == 413 else None)
+    if status == 200:
+        if not line.is_whole():
+            return _Trouble("cuts its answer short", may_be_too_much=True)
+        if not line.has_error():
+            return None
+    try:
+        error = _first_error(parse(line.answer))
+    except ChainError:
+        error = None
+    if error is not None:
+        return _judge(error, retry_after)
+    if status == 200:
+        return None
+    if status == 500:
+        return _Trouble("is busy (500)", may_be_too_much=True, retry_after=retry_after)
+    raise RefusedError(f"the node answers with HTTP status {status}", "check --rpc")
+
+
+def _judge(error: dict[str, Any], retry_after: float) -> _Trouble:
+    code, message = error.get("code"), str(error.get("message", error))
+    if code == 429 or TOO_OFTEN.search(message):
+        return _Trouble(f"is busy ({message[:80]})", retry_after=retry_after)
+    refusal = RefusedError(f"the node refused: {message[:200]}", "use another node", code=code)
+    if code == UNKNOWN_METHOD:
+        raise refusal
+    if code == -32005 or TOO_MUCH.search(message):
+        return _Trouble(f"finds it too much ({message[:80]})", is_too_much=True, refusal=refusal)
+    # What is wrong with one of many is no reason not to read the others: it is asked for alone.
+    return _Trouble(f"refuses ({message[:80]})", is_too_much=True, refusal=refusal)
+
+
+def parse(answer: memoryview) -> Any:
+    """Read an answer as JSON.
+
+    Raises:
+        ChainError: It is none.
+    """
+    try:
+        return json.loads(bytes(answer))
+    except (ValueError, RecursionError) as error:
+        raise ChainError("the node's answer is no JSON", "use another node") from error
+
+
+def result_of(response: Any) -> Any:
+    """Give a response's result.
+
+    Raises:
+        ChainError: It has none.
+    """
+    if not isinstance(response, dict) or "result" not in response:
+        raise ChainError("the node's answer makes no sense", "use another node")
+    return response["result"]
+
+
+def _first_error(response: Any) -> dict[str, Any] | None:
+    for each in response if isinstance(response, list) else [response]:
+        error = each.get("error") if isinstance(each, dict) else None
+        if error is not None:
+            return error if isinstance(error, dict) else {"message": error}
+    return None
+
+
+@dataclass(slots=True)
+class _Line:
+    """One kept connection and its buffer."""
+
+    url: str
+    is_asked: bool = False
+    was_kept: bool = False
+    _connection: http.client.HTTPConnection | None = None
+    _buffer: bytearray = field(default_factory=lambda: bytearray(2 * TARGET_BYTES))
+    _length: int = 0
+
+    @property
+    def answer(self) -> memoryview:
+        return memoryview(self._buffer)[: self._length]
+
+    def send(self, body: bytes) -> None:
+        parts = urlsplit(self.url)
+        self.was_kept = self._connection is not None
+        if self._connection is None:
+            kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+            self._connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT)
+        headers = {"Content-Type": "application/json"}
+        if parts.username is not None:
+            headers["Authorization"] = _basic(parts.username, parts.password or "")
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._connection.request("POST", path, body, headers)
+        self.is_asked = True
+
+    def try_to_send(self, body: bytes) -> None:
+        """Send ahead; where that fails, the answer is asked for in its turn, with patience."""
+        try:
+            self.send(body)
+        except (OSError, http.client.HTTPException):
+            self.close()
+
+    def receive(self) -> tuple[int, float]:
+        """Read an answer into the buffer; give its status, and how long to wait as it says, seconds."""
+        if self._connection is None:
+            raise ConnectionResetError
+        self.is_asked = False
+        response = self._connection.getresponse()
+        length = response.length
+        if length is None:
+            data = response.read(MAX_ANSWER_BYTES + 1)
+            self._keep(len(data))
+            self._buffer[: len(data)] = data
+        else:
+            self._keep(length)
+            view, got = memoryview(self._buffer)[:length], 0
+            while got < length:
+                count = response.readinto(view[got:])
+                if not count:
+                    raise http.client.IncompleteRead(b"", length - got)
+                got += count
+            response.read()
+        after = response.headers.get("Retry-After", "")
+        return response.status, min(float(after), 60.0) if after.isdecimal() else 0.0
+
+    def _keep(self, length: int) -> None:
+        if length > MAX_ANSWER_BYTES:
+            raise RefusedError(f"the node's answer has {length} bytes", "use another node")
+        if length > len(self._buffer):
+            # Not grown in place: views of the last answer may still be held.
+            self._buffer = bytearray(length)
+        self._length = length
+
+    def is_whole(self) -> bool:
+        """Whether nothing of the answer is cut off: it ends as it begins, and as many braces are closed as opened."""
+        ends = bytes(self.answer[:16]).lstrip()[:1] + bytes(self.answer[-16:]).rstrip()[-1:]
+        if ends not in (b"{}", b"[]"):
+            return False
+        answer = np.frombuffer(self.answer, np.uint8)
+        if np.count_nonzero(answer == ord("{")) == np.count_nonzero(answer == ord("}")):
+            return True
+        # Braces in a message, or JSON that is not whole.
+        try:
+            parse(self.answer)
+        except ChainError:
+            return False
+        return True
+
+    def has_error(self) -> bool:
+        return self._buffer.find(b'"error"', 0, self._length) >= 0
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection, self.is_asked = None, False
+
+
+def _basic(user: str, password: str) -> str:
+    from base64 import b64encode
+
+    return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
