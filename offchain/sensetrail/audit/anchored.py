@@ -6,6 +6,7 @@ from sensetrail.chain.model_registry import ModelRegistry, task_digest
 from sensetrail.core.manifest import Manifest
 from sensetrail.core.model_file import ModelFile
 from sensetrail.core.primitives import hex_word
+from sensetrail.core.storage import ModelRecord
 from sensetrail.errors import UnanchoredError
 
 
@@ -21,8 +22,9 @@ def verify_anchored(models: ModelRegistry, manifest: Manifest, model_file: Model
         UnanchoredError: It may not.
     """
     verify_weights(manifest, model_file)
-    verify_manifest(models, manifest)
-    verify_not_recalled(models, manifest)
+    record = models.model(manifest.weights_digest)
+    verify_manifest(record, manifest)
+    verify_not_recalled(record)
 
 
 def verify_weights(manifest: Manifest, model_file: ModelFile) -> None:
@@ -41,13 +43,16 @@ def verify_weights(manifest: Manifest, model_file: ModelFile) -> None:
         )
 
 
-def verify_manifest(models: ModelRegistry, manifest: Manifest) -> None:
+def verify_manifest(record: ModelRecord, manifest: Manifest) -> None:
     """Verify that the registry holds this manifest for these weights.
+
+    Args:
+        record: The registry's, of the manifest's weights digest.
+        manifest: The model's.
 
     Raises:
         UnanchoredError: It holds none, or another.
     """
-    record = models.model(manifest.weights_digest)
     if not record.exists:
         raise UnanchoredError(
             f"no model {hex_word(manifest.weights_digest)} is anchored", "anchor it: sensetrail anchor MODEL"
@@ -66,12 +71,11 @@ def verify_manifest(models: ModelRegistry, manifest: Manifest) -> None:
         )
 
 
-def verify_not_recalled(models: ModelRegistry, manifest: Manifest) -> None:
-    """Verify that the model still stands.
+def verify_not_recalled(record: ModelRecord) -> None:
+    """Verify that the model still stands, by the registry's record of it.
 
     Raises:
         UnanchoredError: It is recalled.
     """
-    recalled_at = models.model(manifest.weights_digest).recalled_at
-    if recalled_at:
-        raise UnanchoredError(f"the model is recalled (since Unix second {recalled_at})", "use its successor")
+    if record.recalled_at:
+        raise UnanchoredError(f"the model is recalled (since Unix second {record.recalled_at})", "use its successor")

@@ -1,47 +1,60 @@
 """The audit's steps, in order. Each proves one thing, given the steps before it.
 
     1   code        the contracts at both addresses are the ones this package ships, byte for byte
-    2   events      the registries' events decode, and the node's blocks agree with each other
-    3   heads       every device's hash chain over its events equals its storage slot, and profiles and the number of
-                    devices are the registry's: nothing left out or altered
+    2   events      the registries' events are the chain's up to the anchor: headers, receipts, logs; and they decode
+    3   heads       every device's hash chain over its events equals its storage slot, and profiles, records and counts
+                    are the registry's: nothing left out or altered
     4   verdicts    the twin judges every reading as the contract did
     5   signatures  every reading was signed by its device
     6   dataset     the legal readings, selected again, have the Merkle root that is anchored
     7   manifest    the manifest is the anchored one, for that dataset
-    8   weights     the model file's architecture and weights have the digest that is anchored
+    8   weights     the model's architecture and weights have the digest that is anchored
     9   retraining  training again on the rebuilt dataset gives the same weights, bit for bit
-    10  recall      the model is not recalled
+    10  standing    the model is not recalled, and none of its rows is of a device that was not to be trusted any more
 
-What is not proven: that a sensor measured rightly, that its key was not stolen before it was revoked, that the node
-serves the chain that everyone else sees. The node's word is taken for block timestamps, rejections and
-recalls, and for the time since which a revoked device is not trusted.
+All of it holds for the chain that has the anchor: the audit says on whose word that block stands. What is not proven:
+that a sensor measured rightly, that its key was not stolen before it was revoked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+import numpy as np
+
 from sensetrail.audit.anchored import verify_manifest, verify_not_recalled, verify_weights
-from sensetrail.chain.client import Chain
-from sensetrail.chain.deployment import Deployment, verify_code
-from sensetrail.chain.model_registry import ModelRegistry
-from sensetrail.chain.sensor_registry import SensorRegistry
+from sensetrail.chain.artifact import MODEL_REGISTRY, SENSOR_REGISTRY, load_artifact
 from sensetrail.core.batch import decode
-from sensetrail.core.dataset import Rows, describe, select
-from sensetrail.core.events import Accepted, Block, Log, ModelRecalled, decode_log
+from sensetrail.core.calls import Post, decode_call
+from sensetrail.core.dataset import DatasetRecord, Rows, describe, select
+from sensetrail.core.events import Accepted, ModelRecalled, decode_log
+from sensetrail.core.evidence import Evidence
+from sensetrail.core.header import BlockHeader
 from sensetrail.core.history import History, replay
+from sensetrail.core.logs import BlockLogs, Log
 from sensetrail.core.manifest import Manifest, Retrained
 from sensetrail.core.model_file import ModelFile
 from sensetrail.core.primitives import hex_word
 from sensetrail.core.signature import verify
-from sensetrail.core.transaction import verify_sender
+from sensetrail.core.storage import (
+    ModelRecord,
+    counts_slot,
+    dataset_slots,
+    device_record_slots,
+    device_state_slot,
+    model_slots,
+    profile_slot,
+    read_counts,
+    read_dataset,
+    read_device_record,
+    read_model,
+    read_profile,
+)
+from sensetrail.core.taint import verify_untainted
 from sensetrail.core.typed_data import batch_digest, domain_separator
 from sensetrail.errors import AuditError, SensetrailError
-
-BLOCKS_A_REQUEST = 2000
-
 
 COLUMNS = ("step", "name", "result", "what it proves")
 """Headings of a table of findings."""
@@ -84,27 +97,23 @@ class Finding:
 
 @dataclass(slots=True)
 class Audit:
-    """An audit of one model on one chain.
+    """An audit of one model.
 
     Attributes:
-        chain: The node that is asked; nothing it says is believed but what no step can check.
-        deployment: Where the registries are.
+        evidence: The chain, as a node or a bundle gives it.
         manifest: The model's.
         model_file: The model's.
         retrain: Trains again; None to skip that step.
-        dataset_rows: A dataset file's rows to hold against the rebuilt ones; None where there is no file.
-        through: The block up to which the chain is read; the newest by default.
+        check_rows: Holds a dataset that came from elsewhere against the rebuilt rows; None where there is none.
     """
 
-    chain: Chain
-    deployment: Deployment
+    evidence: Evidence
     manifest: Manifest
     model_file: ModelFile
     retrain: Retrain | None
-    dataset_rows: Rows | None = None
-    through: Block = field(init=False)
-    logs: list[Log] = field(init=False)
-    block_times: dict[int, int] = field(init=False)
+    check_rows: Callable[[Rows], None] | None = None
+    anchor: BlockHeader = field(init=False)
+    blocks: Sequence[BlockLogs] = field(init=False)
     history: History = field(init=False)
     rows: Rows = field(init=False)
 
@@ -141,32 +150,74 @@ class Audit:
             self._manifest,
             self._weights,
             self._retraining,
-            self._recall,
+            self._standing,
         )
 
     def _code(self) -> str:
-        verify_code(self.chain, self.deployment)
+        evidence = self.evidence
+        self.anchor = evidence.anchor()
+        for name, where in ((SENSOR_REGISTRY, evidence.sensor_registry), (MODEL_REGISTRY, evidence.model_registry)):
+            expected, actual = load_artifact(name).code_digest, evidence.code_hash(where)
+            if expected != actual:
+                raise _failed(
+                    f"the code at {where} is not {name}: keccak256 {hex_word(actual)}, expected {hex_word(expected)}",
+                    "do not trust this deployment; check the addresses and the package's version",
+                )
         return "the code at both addresses is this package's, byte for byte"
 
     def _events(self) -> str:
-        self.through = self.chain.latest_block()
-        self.logs = list(self._read_logs())
-        self.block_times = self._read_block_times()
-        registry = [log for log in self.logs if log.address == self.deployment.sensor_registry]
-        for log in self.logs:
+        self.blocks = self.evidence.blocks()
+        count = 0
+        for log in self._logs():
             decode_log(log)
-        self.history = replay(registry, self.block_times)
+            count += 1
+        self.history = replay(self.blocks, self.evidence.sensor_registry)
+        where = f"through block {self.anchor.number} ({hex_word(self.anchor.hash)[:18]}...)"
+        if self.evidence.proven:
+            said = f"{count} events proven {where}, which stands on {self.evidence.word}"
+        else:
+            said = f"UNPROVEN: {count} events {where} on the node's word"
         return (
-            f"{len(self.logs)} events through block {self.through.number} ({hex_word(self.through.hash)[:18]}...): "
-            f"{self.history.reading_count} readings accepted, {len(self.history.rejections)} attempts rejected"
+            f"{said}: {self.history.reading_count} readings accepted, {len(self.history.rejections)} attempts rejected"
         )
 
     def _heads(self) -> str:
-        registry = SensorRegistry(self.chain, self.deployment.sensor_registry)
-        self._verify_profiles(registry)
-        self._verify_device_count(registry)
-        for address, device in self.history.devices.items():
-            expected = registry.state_slot(address, self.through.number)
+        layout = load_artifact(SENSOR_REGISTRY).storage
+        history = self.history
+        (counts,) = (read_counts(word) for word in self._sensor_words([counts_slot(layout)]))
+        if sorted(history.profiles) != list(range(1, counts.profiles + 1)):
+            raise _failed(
+                f"the events add the profiles {sorted(history.profiles)}, the registry has {counts.profiles} profiles",
+                "an event was left out or added: read from another node",
+            )
+        if len(history.devices) != counts.devices:
+            raise _failed(
+                f"the events register {len(history.devices)} devices, the registry has {counts.devices}",
+                "a device was left out or added: read from another node",
+            )
+        slots = [profile_slot(layout, number) for number in history.profiles]
+        for (number, rules), word in zip(history.profiles.items(), self._sensor_words(slots), strict=True):
+            if read_profile(word) != rules:
+                raise _failed(
+                    f"profile {number}: its event has other rules than the registry",
+                    "the event was altered: read from another node",
+                )
+        self._verify_devices()
+        return (
+            f"{len(history.devices)} devices' hash chains equal their storage slots: no reading is missing or altered"
+        )
+
+    def _verify_devices(self) -> None:
+        layout = load_artifact(SENSOR_REGISTRY).storage
+        devices = self.history.devices
+        slots = [
+            slot
+            for address in devices
+            for slot in (device_state_slot(layout, address), *device_record_slots(layout, address))
+        ]
+        words = self._sensor_words(slots)
+        for i, (address, device) in enumerate(devices.items()):
+            expected = words[3 * i]
             if device.state.pack() != expected:
                 at = device.gap
                 gap = f"; the first gap is before log {at.log_index} of block {at.block_number}" if at else ""
@@ -175,7 +226,7 @@ class Audit:
                     f"{hex_word(expected)}{gap}",
                     "an event was left out or altered: read from another node",
                 )
-            record = registry.record(address, self.through.number)
+            record = read_device_record(words[3 * i + 1 : 3 * i + 3])
             if (record.identity_digest, record.untrusted_since) != (
                 device.identity_digest,
                 device.untrusted_since or 0,
@@ -184,77 +235,60 @@ class Audit:
                     f"device {address}: its events and the registry's record of it differ",
                     "the event of its registration or revocation was altered: read from another node",
                 )
-        count = len(self.history.devices)
-        return f"{count} devices' hash chains equal their storage slots: no accepted reading is missing or altered"
-
-    def _verify_profiles(self, registry: SensorRegistry) -> None:
-        expected, added = registry.profile_count(self.through.number), self.history.profiles
-        if sorted(added) != list(range(1, expected + 1)):
-            raise _failed(
-                f"the events add the profiles {sorted(added)}, the registry has {expected} profiles",
-                "an event was left out or added: read from another node",
-            )
-        for number, rules in added.items():
-            if registry.profile(number, self.through.number) != rules:
-                raise _failed(
-                    f"profile {number}: its event has other rules than the registry",
-                    "the event was altered: read from another node",
-                )
-
-    def _verify_device_count(self, registry: SensorRegistry) -> None:
-        expected, registered = registry.device_count(self.through.number), len(self.history.devices)
-        if registered != expected:
-            raise _failed(
-                f"the events register {registered} devices, the registry has {expected}",
-                "a device was left out or added: read from another node",
-            )
 
     def _verdicts(self) -> str:
-        for entry in self.history.entries:
-            if (entry.verdicts != entry.event.verdicts).any():
+        for run in self.history.runs:
+            wrong = np.flatnonzero(run.verdicts != run.claimed)
+            if len(wrong):
+                event = run.event[wrong[0]]
                 raise _failed(
-                    f"block {entry.log.block_number}, log {entry.log.log_index}: verdicts that the rules do not give",
+                    f"block {run.block_number[event]}, log {run.log_index[event]}: verdicts that the rules do not give",
                     "the event was altered, or the code is not ours: read from another node",
                 )
         total, legal = self.history.reading_count, self.history.legal_count
         return f"{total} readings judged again, {legal} legal, {total - legal} not: every verdict is the contract's"
 
     def _signatures(self) -> str:
-        separator = domain_separator(self.deployment.chain_id, self.deployment.sensor_registry)
-        own = 0
-        for entry in self.history.entries:
-            if entry.event.signature is None:
-                self._verify_own(entry.event, entry.log)
-                own += 1
-            elif not verify(batch_digest(entry.event.batch, separator), entry.event.signature, entry.event.device):
-                raise _failed(
-                    f"block {entry.log.block_number}, log {entry.log.log_index}: the batch is not signed by its device",
-                    "the event was altered: read from another node",
-                )
-        batches = len(self.history.entries) - own
+        separator = domain_separator(self.evidence.chain_id, self.evidence.sensor_registry)
+        own = batches = 0
+        for block in self.blocks:
+            for log in block.logs():
+                event = decode_log(log) if log.address == self.evidence.sensor_registry else None
+                if not isinstance(event, Accepted):
+                    continue
+                if event.signature is None:
+                    verify_own(self.evidence, event, block, log)
+                    own += 1
+                    continue
+                batches += 1
+                if not verify(batch_digest(event.batch, separator), event.signature, event.device):
+                    raise _failed(
+                        f"block {log.block_number}, log {log.log_index}: the batch is not signed by its device",
+                        "the event was altered: read from another node",
+                    )
         return f"{batches} batches and {own} own transactions are signed by their devices' keys"
 
     def _dataset(self) -> str:
         record = self.manifest.dataset
-        block = self.chain.block(record.through_block)
-        if block is None or block.hash != record.block_hash:
+        if self.evidence.block_hash(record.through_block) != record.block_hash:
             raise _failed(
                 f"the chain has no block {record.through_block} {hex_word(record.block_hash)}",
                 "the dataset is of another chain, or the chain was reorganised: rebuild it",
             )
-        registry = [log for log in self.logs if log.address == self.deployment.sensor_registry]
-        past = replay((log for log in registry if log.block_number <= record.through_block), self.block_times)
+        past = replay(
+            (block for block in self.blocks if block.number <= record.through_block), self.evidence.sensor_registry
+        )
         self.rows = select(past, self.manifest.selection)
         rebuilt = describe(self.rows, self.manifest.selection, record.through_block, record.block_hash)
-        if self.dataset_rows is not None:
-            _compare_rows(self.dataset_rows, self.rows)
+        if self.check_rows is not None:
+            self.check_rows(self.rows)
         if rebuilt != record:
             raise _failed(
                 f"rebuilt: {rebuilt.row_count} rows, root {hex_word(rebuilt.root)}; the manifest says "
                 f"{record.row_count} rows, root {hex_word(record.root)}",
                 "the model's dataset is not what the chain holds: do not use the model",
             )
-        if self._models().dataset(record.dataset_id) != record:
+        if self._anchored_dataset(record.dataset_id) != record:
             raise _failed(
                 f"dataset {hex_word(record.dataset_id)} is not anchored", "anchor it: sensetrail anchor MODEL"
             )
@@ -263,7 +297,7 @@ class Audit:
         )
 
     def _manifest(self) -> str:
-        verify_manifest(self._models(), self.manifest)
+        verify_manifest(self._anchored_model(), self.manifest)
         return f"manifest {hex_word(self.manifest.digest)[:18]}... is anchored, for this dataset and task"
 
     def _weights(self) -> str:
@@ -289,54 +323,69 @@ class Audit:
             )
         return "training again on the rebuilt dataset gives the same weights, bit for bit, and the same metrics"
 
-    def _recall(self) -> str:
+    def _standing(self) -> str:
         reasons = [
             event.reason
-            for event in map(decode_log, self.logs)
+            for log in self._logs()
+            if log.address == self.evidence.model_registry
+            for event in [decode_log(log)]
             if isinstance(event, ModelRecalled) and event.weights_digest == self.manifest.weights_digest
         ]
         if reasons:
             raise _failed(f"the model is recalled: {reasons[0]}", "use its successor")
-        verify_not_recalled(self._models(), self.manifest)
-        return "the model is not recalled"
+        verify_not_recalled(self._anchored_model())
+        verify_untainted(self.history, self.rows)
+        return "the model is not recalled, and no device of its rows is revoked for a time that they cover"
 
-    def _models(self) -> ModelRegistry:
-        return ModelRegistry(self.chain, self.deployment.model_registry)
+    def _sensor_words(self, slots: Sequence[bytes]) -> Sequence[bytes]:
+        return self.evidence.words(self.evidence.sensor_registry, slots)
 
-    def _read_logs(self) -> Iterator[Log]:
-        contracts = (self.deployment.sensor_registry, self.deployment.model_registry)
-        start = self.deployment.block_number
-        while start <= self.through.number:
-            end = min(start + BLOCKS_A_REQUEST - 1, self.through.number)
-            yield from self.chain.logs(contracts, start, end)
-            start = end + 1
+    def _anchored_dataset(self, dataset_id: bytes) -> DatasetRecord:
+        slots = dataset_slots(load_artifact(MODEL_REGISTRY).storage, dataset_id)
+        return read_dataset(self.evidence.words(self.evidence.model_registry, slots))
 
-    def _read_block_times(self) -> dict[int, int]:
-        times = {}
-        for number, block_hash in sorted({(log.block_number, log.block_hash) for log in self.logs}):
-            block = self.chain.block(number)
-            if block is None or block.hash != block_hash:
-                raise _failed(f"the logs of block {number} and its header disagree", "read from another node")
-            times[number] = block.timestamp
-        return times
+    def _anchored_model(self) -> ModelRecord:
+        slots = model_slots(load_artifact(MODEL_REGISTRY).storage, self.manifest.weights_digest)
+        return read_model(self.evidence.words(self.evidence.model_registry, slots))
 
-    def _verify_own(self, event: Accepted, log: Log) -> None:
-        transaction = self.chain.transaction(log.transaction_hash)
-        if transaction is None:
-            raise _failed(f"the node has no transaction {hex_word(log.transaction_hash)}", "read from another node")
-        verify_sender(transaction, log.transaction_hash, event.device)
-        header, readings = event.batch.header, decode(event.batch)
-        registry = SensorRegistry(self.chain, self.deployment.sensor_registry)
-        values = (header.first_sequence, header.start, int(readings.temperature[0]), int(readings.humidity[0]))
-        if transaction.to != registry.address or transaction.data != registry.encode("post", *values):
-            raise _failed(
-                f"transaction {hex_word(log.transaction_hash)} does not post what its event says",
-                "the event was altered: read from another node",
-            )
+    def _logs(self) -> Iterator[Log]:
+        for block in self.blocks:
+            yield from block.logs()
 
 
-def _compare_rows(given: Rows, rebuilt: Rows) -> None:
-    """Name the first row in which a dataset file and the chain differ."""
+def verify_own(evidence: Evidence, event: Accepted, block: BlockLogs, log: Log) -> None:
+    """Verify that a device's own transaction posts what its event says, and that the device signed it.
+
+    Raises:
+        AuditError: It does not.
+    """
+    transaction = evidence.transaction(block, log.transaction_index)
+    where = f"transaction {log.transaction_index} of block {block.number}"
+    if transaction is None:
+        raise _failed(f"there is no {where}", "read from another node")
+    if transaction.sender != event.device:
+        raise _failed(
+            f"{where} is signed by {transaction.sender}, not by {event.device}",
+            "the reading is not the device's: revoke what posted it",
+        )
+    readings = decode(event.batch)
+    posted = Post(
+        event.batch.header.first_sequence,
+        event.batch.header.start,
+        int(readings.temperature[0]),
+        int(readings.humidity[0]),
+    )
+    call = decode_call(transaction.data) if transaction.to == evidence.sensor_registry else None
+    if transaction.chain_id not in (None, evidence.chain_id) or call is None or call.sent != (posted,):
+        raise _failed(f"{where} does not post what its event says", "the event was altered: read from another node")
+
+
+def compare_rows(given: Rows, rebuilt: Rows) -> None:
+    """Name the first row in which a dataset file and the chain differ.
+
+    Raises:
+        AuditError: They differ.
+    """
     if len(given) != len(rebuilt):
         raise _failed(
             f"the dataset file has {len(given)} rows, the chain gives {len(rebuilt)}: rows were left out or added",

@@ -1,41 +1,43 @@
-"""Commands for readings: post, index, dataset."""
+"""Commands for readings: post, index."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import chain as chained
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sensetrail.cli.indexed import Believed, standing, synchronised
 from sensetrail.cli.output import print_json, progress_bar, say
 from sensetrail.cli.session import (
     DEFAULT_FOLDER,
     DEFAULT_RPC,
     AccountFile,
+    BlockHash,
+    Depth,
     Folder,
     Json,
     Rpc,
+    SecondNode,
+    StoreUrl,
+    TrustNode,
     connect_deployment,
-    device_address,
     device_keystore,
     parse_time,
     password,
     paying_account,
 )
 from sensetrail.core.primitives import hex_word
-from sensetrail.errors import InputError, UnknownDeviceError, WorkspaceError
+from sensetrail.errors import InputError, UnknownDeviceError
 from sensetrail.workspace import Workspace
 
 if TYPE_CHECKING:
     from sensetrail.chain.client import Chain
-    from sensetrail.chain.deployment import Deployment
     from sensetrail.chain.sensor_registry import SensorRegistry
     from sensetrail.core.reading import Measurements
     from sensetrail.gateway.sender import Sent
-    from sensetrail.indexer.store import SqliteStore
 
 
 def post(
@@ -216,116 +218,62 @@ def _require_past(registry: SensorRegistry, keystores: dict[str, Path], measurem
 
 def index(
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Forget the index and read everything again.")] = False,
+    derive: Annotated[
+        bool, typer.Option("--derive", help="Derive profiles, devices and counts again from what is stored verbatim.")
+    ] = False,
+    trust_node: TrustNode = False,
+    block_hash: BlockHash = None,
+    second_node: SecondNode = None,
+    depth: Depth = None,
+    store: StoreUrl = None,
     rpc: Rpc = DEFAULT_RPC,
     workspace: Folder = DEFAULT_FOLDER,
     as_json: Json = False,
 ) -> None:
-    """Read the registries' events into the workspace's index, from where it stands.
+    """Read the registries' events into the index, from where it stands, and prove every one of them.
+
+    Interrupted, it goes on from there when run again. Exit code 5 if the node does not tell the truth.
 
     Example: sensetrail index
     """
     place = Workspace(workspace)
     chain, deployment = connect_deployment(rpc, place)
-    with _synchronised(place, chain, deployment, rebuild=rebuild, quiet=as_json) as store:
-        from sensetrail.core.history import replay
-
-        cursor = store.cursor()
-        if cursor is None:
-            raise WorkspaceError("the index is empty", "check --rpc: the chain has no block of this deployment")
-        history = replay(store.logs(deployment.sensor_registry, cursor.number), store.block_times())
+    believed = Believed(trust_node, block_hash, second_node, depth)
+    with synchronised(place, chain, deployment, believed, store, rebuild=rebuild, derive=derive, quiet=as_json) as (
+        _,
+        indexed,
+    ):
+        cursor, derived = indexed.cursor, indexed.derived
+    readings, legal = (
+        (sum(column) for column in zip(*((d.readings, d.legal) for d in derived.devices), strict=True))
+        if (derived.devices)
+        else (0, 0)
+    )
     result = {
         "block_number": cursor.number,
         "block_hash": hex_word(cursor.hash),
-        "readings": history.reading_count,
-        "legal": history.legal_count,
-        "rejected": len(history.rejections),
+        "readings": readings,
+        "legal": legal,
+        "rejected": derived.rejections,
+        "devices": len(derived.devices),
+        "proven": cursor.unproven_through is None,
+        "unproven_through": cursor.unproven_through,
+        "heads_proven": indexed.heads_proven,
+        "anchor": {
+            "block_number": cursor.anchor_number,
+            "block_hash": hex_word(cursor.anchor_hash or b""),
+            "word": cursor.anchor_source,
+        },
+        "final_block": cursor.final_number,
     }
     if as_json:
         print_json(result)
-    else:
-        say(
-            f"through block {cursor.number}: {history.reading_count} readings, {history.legal_count} legal; "
-            f"{len(history.rejections)} attempts rejected"
-        )
-
-
-def dataset(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The dataset's name in this workspace, or a folder.")],
-    devices: Annotated[
-        list[str] | None, typer.Option("--device", help="Only this device (name or address); may be repeated.")
-    ] = None,
-    since: Annotated[str | None, typer.Option(help="Only readings measured at or after this (time).")] = None,
-    until: Annotated[str | None, typer.Option(help="Only readings measured before this (time).")] = None,
-    through: Annotated[
-        int | None, typer.Option(help="The last block to take from (default: the index's).", min=0)
-    ] = None,
-    rpc: Rpc = DEFAULT_RPC,
-    workspace: Folder = DEFAULT_FOLDER,
-    as_json: Json = False,
-) -> None:
-    """Assemble the legal readings into a dataset with its Merkle root.
-
-    Example: sensetrail dataset night --since 2026-01-31 --until 2026-02-01
-    """
-    from sensetrail.core.dataset import Selection, describe, select
-    from sensetrail.core.history import replay
-    from sensetrail.dataset.folder import Dataset, read_dataset, write_dataset
-
-    place = Workspace(workspace)
-    chosen = None if not devices else tuple(device_address(place, device) for device in devices)
-    selection = Selection(
-        chosen, None if since is None else parse_time(since), None if until is None else parse_time(until)
+        return
+    say(f"through block {cursor.number}: {readings} readings, {legal} legal; {derived.rejections} attempts rejected")
+    say(standing(cursor))
+    final = (
+        "the chain does not say which block is final"
+        if cursor.final_number is None
+        else (f"blocks through {cursor.final_number} are final: datasets take these")
     )
-    chain, deployment = connect_deployment(rpc, place)
-    with _synchronised(place, chain, deployment, quiet=as_json) as store:
-        cursor = store.cursor()
-        if cursor is None or (through is not None and through > cursor.number):
-            reach = "is empty" if cursor is None else f"goes through block {cursor.number}"
-            raise InputError(f"block {through} is not indexed: the index {reach}", "give an earlier block")
-        block = cursor if through is None else chain.block(through)
-        if block is None:
-            raise InputError(f"the chain has no block {through}", "give an earlier block")
-        history = replay(store.logs(deployment.sensor_registry, block.number), store.block_times())
-    rows = select(history, selection)
-    record = describe(rows, selection, block.number, block.hash)
-    folder = place.dataset(name)
-    if (folder / "dataset.json").exists() and read_dataset(folder, verify=False).record != record:
-        raise WorkspaceError(
-            f"there is another dataset in {folder} already", "choose another name: it is not overwritten"
-        )
-    write_dataset(folder, Dataset(rows, selection, record))
-    result = {
-        "folder": str(folder),
-        "rows": len(rows),
-        "root": hex_word(record.root),
-        "id": hex_word(record.dataset_id),
-        "through_block": block.number,
-    }
-    if as_json:
-        print_json(result)
-    else:
-        say(f"{len(rows)} rows through block {block.number} in {folder}\nroot {hex_word(record.root)}")
-
-
-@contextmanager
-def _synchronised(
-    workspace: Workspace, chain: Chain, deployment: Deployment, *, rebuild: bool = False, quiet: bool = False
-) -> Iterator[SqliteStore]:
-    """Open the index and bring it up to the chain's newest block, with a progress bar."""
-    from sensetrail.indexer.store import SqliteStore
-    from sensetrail.indexer.sync import synchronise
-
-    contracts = (deployment.sensor_registry, deployment.model_registry)
-    with SqliteStore(workspace.index, deployment.genesis_hash, contracts) as store:
-        if rebuild:
-            store.clear()
-        with progress_bar(quiet) as progress:
-            task = progress.add_task("indexing", total=None)
-            synchronise(
-                chain,
-                store,
-                contracts,
-                deployment.block_number,
-                lambda step: progress.update(task, completed=step.block_number, total=step.target),
-            )
-        yield store
+    say(final)

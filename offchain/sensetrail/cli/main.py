@@ -10,7 +10,18 @@ import sys
 
 import typer
 
-from sensetrail.cli import chain_commands, data_commands, demo_command, inspect_commands, model_commands
+from sensetrail.cli import (
+    audit_commands,
+    chain_commands,
+    data_commands,
+    dataset_commands,
+    demo_command,
+    inspect_commands,
+    model_commands,
+    query_commands,
+    renew_command,
+    taint_commands,
+)
 from sensetrail.cli.output import note, warn
 from sensetrail.errors import InputError, SensetrailError
 
@@ -29,18 +40,22 @@ for command in (
     chain_commands.deploy,
     data_commands.post,
     data_commands.index,
-    data_commands.dataset,
     model_commands.train,
     model_commands.anchor,
     model_commands.recall,
-    model_commands.audit,
+    audit_commands.audit,
+    audit_commands.bundle,
     model_commands.predict,
+    taint_commands.taint,
+    renew_command.renew,
     inspect_commands.decode,
     demo_command.demo,
 ):
     app.command()(command)
 app.add_typer(chain_commands.profile, name="profile")
 app.add_typer(chain_commands.device, name="device")
+app.add_typer(dataset_commands.dataset, name="dataset")
+app.add_typer(query_commands.query, name="query")
 
 
 def run() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sensetrail.cli.output import err, print_json, print_table, say, warn
+from sensetrail.cli.output import err, print_json, say, warn
 from sensetrail.cli.session import (
     DEFAULT_FOLDER,
     DEFAULT_RPC,
@@ -22,7 +22,6 @@ from sensetrail.cli.session import (
 )
 from sensetrail.core.primitives import ZERO_WORD, hex_word
 from sensetrail.errors import InputError
-from sensetrail.report.section import Table
 from sensetrail.workspace import Workspace, read_model, require_free
 
 MODEL = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name in this workspace, or its folder.")]
@@ -132,59 +131,6 @@ def recall(
     registry.recall_model(paying_account(chain, account), manifest.weights_digest, reason)
     result = {"weights_digest": hex_word(manifest.weights_digest), "reason": reason}
     print_json(result) if as_json else say(f"{model} is recalled: {reason}")
-
-
-def audit(
-    model: MODEL,
-    no_retrain: Annotated[
-        bool, typer.Option("--no-retrain", help="Skip training again: that the weights come from the data is unproven.")
-    ] = False,
-    dataset: Annotated[
-        str | None, typer.Option(help="A dataset (name or folder) to hold against the rows that the chain gives.")
-    ] = None,
-    rpc: Rpc = DEFAULT_RPC,
-    workspace: Folder = DEFAULT_FOLDER,
-    as_json: Json = False,
-) -> None:
-    """Audit a model from the chain's events alone, in ten numbered steps. Exit code 0 only if all hold.
-
-    Example: sensetrail audit night-humidity
-    """
-    from sensetrail.audit.steps import COLUMNS, Audit, Finding, Retrain, Status
-    from sensetrail.dataset.folder import read_dataset
-
-    place = Workspace(workspace)
-    manifest, model_file = read_model(place.model(model))
-    chain, deployment = connect_deployment(rpc, place)
-    retrain: Retrain | None = None
-    if not no_retrain:
-        with err.status("loading TensorFlow"):
-            from sensetrail.training import make
-
-            retrain = make.retrain
-    rows = None if dataset is None else read_dataset(place.dataset(dataset), verify=False).rows
-    findings: list[Finding] = []
-    with err.status("auditing") as status:
-        for finding in Audit(chain, deployment, manifest, model_file, retrain, rows).run():
-            findings.append(finding)
-            status.update(f"auditing: step {finding.number} of 10 done")
-    passed = all(finding.status in (Status.PASSED, Status.SKIPPED) for finding in findings)
-    if as_json:
-        print_json(
-            {
-                "passed": passed,
-                "steps": [
-                    {"number": f.number, "name": f.name, "status": f.status.value, "detail": f.detail, "to_do": f.to_do}
-                    for f in findings
-                ],
-            }
-        )
-    else:
-        print_table(Table(COLUMNS, [finding.row() for finding in findings]))
-        skipped = " (one step skipped)" if no_retrain else ""
-        say(f"\naudit passed{skipped}" if passed else "\naudit FAILED")
-    if not passed:
-        raise typer.Exit(5)
 
 
 def predict(

@@ -38,6 +38,32 @@ AccountFile = Annotated[
         "(default: on a local devnet, its throw-away account).",
     ),
 ]
+TrustNode = Annotated[
+    bool,
+    typer.Option("--trust-node", help="Take the node's word for everything: faster; every row then says unproven."),
+]
+BlockHash = Annotated[
+    str | None,
+    typer.Option(
+        "--block-hash", metavar="HASH", help="A block that you vouch for: all is followed to it, and no further."
+    ),
+]
+SecondNode = Annotated[
+    str | None, typer.Option("--second-node", metavar="URL", help="Another node, which must have the same last block.")
+]
+Depth = Annotated[
+    int | None,
+    typer.Option(min=0, help="Blocks this far below the newest are final, on a chain that does not say it itself."),
+]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar="SENSETRAIL_STORE",
+        metavar="URL",
+        help="The index's store: postgresql://host/database (default: index.sqlite in the workspace).",
+    ),
+]
 DEFAULT_RPC = "http://127.0.0.1:8545"
 DEFAULT_FOLDER = Path("sensetrail-workspace")
 

@@ -1,7 +1,7 @@
 """A dataset's folder.
 
 dataset.parquet  device, sequence, measured_at (UTC), temperature (degC), humidity (%RH), in canonical order
-dataset.json     its id, Merkle root, selection, and the block through which it goes
+dataset.json     its id, Merkle root, selection, the block through which it goes, and what its events were worth
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sensetrail.core.canonical import parse_json, parse_word
-from sensetrail.core.dataset import DatasetRecord, Rows, Selection
+from sensetrail.core.dataset import UNPROVEN, DatasetRecord, Provenance, Rows, Selection
 from sensetrail.core.primitives import address, hex_word
 from sensetrail.core.reading import HUNDREDTHS
 from sensetrail.errors import InputError, ManifestError, VerificationError, WorkspaceError
@@ -42,11 +42,13 @@ class Dataset:
         rows: In canonical order.
         selection: What it takes.
         record: Its root and the block through which it goes.
+        provenance: What the events it was taken from were worth.
     """
 
     rows: Rows
     selection: Selection
     record: DatasetRecord
+    provenance: Provenance = UNPROVEN
 
 
 def write_dataset(folder: Path, dataset: Dataset) -> None:
@@ -82,7 +84,7 @@ def read_dataset(folder: Path, *, verify: bool = True) -> Dataset:
     """
     description = folder / "dataset.json"
     if not description.is_file() or not (folder / "dataset.parquet").is_file():
-        raise WorkspaceError(f"there is no dataset at {folder}", "make one: sensetrail dataset NAME")
+        raise WorkspaceError(f"there is no dataset at {folder}", "make one: sensetrail dataset build NAME")
     value = parse_json(description.read_bytes(), "dataset.json")
     try:
         selection = Selection.from_json(value["selection"])
@@ -93,9 +95,10 @@ def read_dataset(folder: Path, *, verify: bool = True) -> Dataset:
             int(value["through_block"]),
             parse_word(value["block_hash"]),
         )
+        provenance = Provenance.from_json(value["provenance"])
     except (KeyError, TypeError, ValueError) as error:
         raise ManifestError(f"dataset.json lacks or mistypes {error}", "build the dataset again") from error
-    dataset = Dataset(_read_rows(folder / "dataset.parquet"), selection, record)
+    dataset = Dataset(_read_rows(folder / "dataset.parquet"), selection, record, provenance)
     if verify:
         verify_rows(dataset.rows, record.root)
     if _description(dataset) != value:
@@ -129,6 +132,7 @@ def _description(dataset: Dataset) -> dict[str, Any]:
         "selection": dataset.selection.to_json(),
         "through_block": record.through_block,
         "block_hash": hex_word(record.block_hash),
+        "provenance": dataset.provenance.to_json(),
     }
 
 

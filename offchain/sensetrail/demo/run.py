@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from sensetrail.audit.steps import Audit, Finding, Status
+from sensetrail.audit.steps import Audit, Finding, Status, compare_rows
+from sensetrail.chain.artifact import SENSOR_REGISTRY, load_artifact
 from sensetrail.chain.client import Chain
 from sensetrail.chain.deployment import Deployment, deploy
 from sensetrail.chain.devnet import devnet_account
 from sensetrail.chain.model_registry import ModelRegistry
 from sensetrail.chain.sensor_registry import SensorRegistry
 from sensetrail.core.canonical import json_digest
-from sensetrail.core.dataset import Rows, Selection, describe, select
+from sensetrail.core.dataset import Provenance, Rows, Selection, describe, select
 from sensetrail.core.history import History, replay
 from sensetrail.core.manifest import Manifest
 from sensetrail.core.primitives import address
@@ -29,8 +31,10 @@ from sensetrail.demo import sections
 from sensetrail.demo.send import ADMIN, DEVICE_ETHER, DemoSender, Outcome, count_attacks, count_clean, demo_key
 from sensetrail.demo.stream import Message, build_stream
 from sensetrail.errors import AuditError
-from sensetrail.indexer.store import SqliteStore
-from sensetrail.indexer.sync import synchronise
+from sensetrail.indexer.evidence import NodeEvidence
+from sensetrail.indexer.index import index
+from sensetrail.indexer.sqlite import open_sqlite
+from sensetrail.indexer.sync import Terms
 from sensetrail.report.page import render_page
 from sensetrail.report.section import Section
 from sensetrail.sensor.room import PAPER_POINTS, law
@@ -153,14 +157,15 @@ class Demo:
 
     def _index(self, deployment: Deployment, outcomes: list[Outcome]) -> tuple[History, Dataset]:
         contracts = (deployment.sensor_registry, deployment.model_registry)
-        with SqliteStore(self.workspace.index, deployment.genesis_hash, contracts) as store:
-            synchronise(self.chain, store, contracts, deployment.block_number)
-            cursor = store.cursor()
-            assert cursor is not None  # noqa: S101 - the deployment's own blocks are behind it
-            history = replay(store.logs(deployment.sensor_registry, cursor.number), store.block_times())
+        layout = load_artifact(SENSOR_REGISTRY).storage
+        with open_sqlite(self.workspace.index, deployment.genesis_hash, contracts) as store:
+            terms = Terms(contracts, deployment.block_number)
+            cursor = index(self.chain.url, store, terms, deployment.sensor_registry, layout).cursor
+            history = replay(store.blocks(cursor.number), deployment.sensor_registry)
         selection = Selection()
         rows = select(history, selection)
-        dataset = Dataset(rows, selection, describe(rows, selection, cursor.number, cursor.hash))
+        provenance = Provenance(True, cursor.anchor_source, cursor.anchor_number, cursor.anchor_hash)
+        dataset = Dataset(rows, selection, describe(rows, selection, cursor.number, cursor.hash), provenance)
         write_dataset(self.workspace.dataset("legal"), dataset)
         return history, dataset
 
@@ -254,7 +259,10 @@ class Demo:
         for name in self.models:
             manifest, model_file = read_model(self.workspace.model(name))
             findings = []
-            for finding in Audit(self.chain, deployment, manifest, model_file, retrain, dataset.rows).run():
+            terms = Terms((deployment.sensor_registry, deployment.model_registry), deployment.block_number)
+            evidence = NodeEvidence(self.chain, deployment, terms)
+            check_rows = partial(compare_rows, dataset.rows)
+            for finding in Audit(evidence, manifest, model_file, retrain, check_rows).run():
                 findings.append(finding)
                 self.on_progress(f"audit of model {name}", finding.number, 10)
             self.results.setdefault("audits", {})[name] = [

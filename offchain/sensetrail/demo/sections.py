@@ -55,7 +55,7 @@ def chain(attacks: Sequence[AttackCount], clean: CleanCount, history: History, o
     total = [sum(values) for values in zip(*((c.messages, c.readings, c.caught) for c in attacks), strict=True)]
     rows.append(("all attacks", *(str(value) for value in total)))
     lost = clean.readings - clean.legal
-    verdicts = Counter(int(verdict) for entry in history.entries for verdict in entry.verdicts if verdict)
+    verdicts = Counter(int(verdict) for run in history.runs for verdict in run.verdicts if verdict)
     reasons = Counter(rejected.reason for _, rejected in history.rejections)
     gas = sum(outcome.gas_used for outcome in outcomes)
     return Section(

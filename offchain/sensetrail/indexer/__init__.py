@@ -1,1 +1,1 @@
-"""The indexer: keeps what the chain said, verbatim, and where it stands. Everything else is derived from that."""
+"""The indexer: keeps what the chain said, verbatim and proven, and where it stands. All else is derived from that."""

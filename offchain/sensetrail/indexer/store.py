@@ -1,161 +1,367 @@
-"""The index's store: logs and block headers, verbatim, in SQLite (WAL: a reader never waits)."""
+"""The index's store: what the chain said, verbatim, and what follows from it. SQLite by default, PostgreSQL for teams.
+
+Both have the same tables. Verbatim: `blocks` holds each block that has logs of ours, header and logs (core.logs says
+how); `recent` holds the hashes of all blocks from the final one on, to find where a reorganised chain parts; `cursor`
+says how far all of it goes, and on whose word. Derived, and made again from these by `derive`: `profiles`, `devices`,
+`derived`.
+"""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from types import TracebackType
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
-from sensetrail.core.events import Block, Log
-from sensetrail.core.primitives import Address, address, hex_word
-from sensetrail.errors import WorkspaceError, WrongChainError
+from sensetrail.core.logs import BlockLogs
+from sensetrail.core.primitives import Address, hex_word
+from sensetrail.errors import StoreHeldError, WorkspaceError, WrongChainError
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS origin (genesis_hash BLOB NOT NULL, contracts TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS cursor (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    number INTEGER NOT NULL,
-    hash BLOB NOT NULL,
-    parent_hash BLOB NOT NULL,
-    timestamp INTEGER NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS blocks (
-    number INTEGER PRIMARY KEY,
-    hash BLOB NOT NULL,
-    parent_hash BLOB NOT NULL,
-    timestamp INTEGER NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS logs (
-    block_number INTEGER NOT NULL REFERENCES blocks (number),
-    log_index INTEGER NOT NULL,
-    transaction_hash BLOB NOT NULL,
-    address TEXT NOT NULL,
-    topics BLOB NOT NULL,
-    data BLOB NOT NULL,
-    PRIMARY KEY (block_number, log_index)
-) STRICT;
-"""
+VERSION = 2
+SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS origin (version {integer} NOT NULL, genesis_hash {bytes} NOT NULL, "
+    "contracts {text} NOT NULL){strict}",
+    "CREATE TABLE IF NOT EXISTS cursor (id {integer} PRIMARY KEY CHECK (id = 1), number {integer} NOT NULL, "
+    "hash {bytes} NOT NULL, final_number {integer}, final_hash {bytes}, anchor_number {integer}, anchor_hash {bytes}, "
+    "anchor_source {text} NOT NULL, unproven_through {integer}){strict}",
+    "CREATE TABLE IF NOT EXISTS recent (number {integer} PRIMARY KEY, hash {bytes} NOT NULL){strict}",
+    "CREATE TABLE IF NOT EXISTS blocks (number {integer} PRIMARY KEY, hash {bytes} NOT NULL, "
+    "timestamp {integer} NOT NULL, header {bytes}, entries {bytes} NOT NULL, topics {bytes} NOT NULL, "
+    "data {bytes} NOT NULL){strict}",
+    "CREATE TABLE IF NOT EXISTS profiles (number {integer} PRIMARY KEY, rules {text} NOT NULL){strict}",
+    "CREATE TABLE IF NOT EXISTS devices (address {text} PRIMARY KEY, profile {integer} NOT NULL, "
+    "identity_digest {bytes} NOT NULL, state {bytes} NOT NULL, untrusted_since {integer}, "
+    "readings {integer} NOT NULL, legal {integer} NOT NULL){strict}",
+    "CREATE TABLE IF NOT EXISTS derived (id {integer} PRIMARY KEY CHECK (id = 1), through {integer} NOT NULL, "
+    "rejections {integer} NOT NULL){strict}",
+)
 
 
-class Store(Protocol):
-    """What the indexer and its readers need of a store."""
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far the index goes, and on whose word.
 
-    def cursor(self) -> Block | None:
-        """Give the block through which everything is stored; None at the beginning."""
+    Attributes:
+        number: Everything through this block is stored.
+        hash: That block's, 32 bytes.
+        final_number: No reorganisation reaches this block or any before; None where the chain does not say.
+        final_hash: That block's, 32 bytes.
+        anchor_number: The chain of hashes was followed to this block, whose hash is not the indexed node's word alone.
+        anchor_hash: That block's, 32 bytes.
+        anchor_source: Whose word it is.
+        unproven_through: Blocks through this one were taken on the node's word; None for none.
+    """
 
-    def append(self, blocks: Sequence[Block], logs: Sequence[Log], cursor: Block) -> None:
-        """Store blocks and their logs and move the cursor, all or nothing."""
-
-    def clear(self) -> None:
-        """Forget everything, to begin again."""
-
-    def logs(self, contract: Address, through_block: int) -> Iterator[Log]:
-        """Give a contract's logs up to a block, in the order of the chain."""
-
-    def block_times(self) -> dict[int, int]:
-        """Give the timestamp of every block that has a log, Unix seconds."""
+    number: int
+    hash: bytes
+    final_number: int | None = None
+    final_hash: bytes | None = None
+    anchor_number: int | None = None
+    anchor_hash: bytes | None = None
+    anchor_source: str = ""
+    unproven_through: int | None = None
 
 
-class SqliteStore:
-    """A store in a file."""
+CURSOR_COLUMNS = "number, hash, final_number, final_hash, anchor_number, anchor_hash, anchor_source, unproven_through"
 
-    def __init__(self, path: Path, genesis_hash: bytes, contracts: Sequence[Address]) -> None:
+
+@dataclass(frozen=True, slots=True)
+class DeviceRow:
+    """A device, as derived.
+
+    Attributes:
+        address: Its id.
+        profile: The profile it was registered with.
+        identity_digest: 32 bytes.
+        state: Its storage slot as recomputed, 32 bytes.
+        untrusted_since: Unix seconds; None while not revoked.
+        readings: How many were accepted.
+        legal: How many of them are legal.
+    """
+
+    address: Address
+    profile: int
+    identity_digest: bytes
+    state: bytes
+    untrusted_since: int | None
+    readings: int
+    legal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What follows from the stored logs through a block.
+
+    Attributes:
+        through: That block.
+        profiles: Each profile's rules by its number, as JSON.
+        devices: The devices.
+        rejections: How many attempts were rejected.
+    """
+
+    through: int
+    profiles: Mapping[int, str]
+    devices: Sequence[DeviceRow]
+    rejections: int
+
+
+class Database(Protocol):
+    """What the store needs of a database; parameters are written `?`."""
+
+    name: str
+    types: Mapping[str, str]
+
+    def has_tables(self) -> bool:
+        """Whether the store's tables were made."""
+
+    def execute(self, statement: str, values: Sequence[object] = ()) -> None:
+        """Run a statement."""
+
+    def execute_many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        """Run a statement for each row."""
+
+    def rows(self, query: str, values: Sequence[object] = ()) -> Iterator[Sequence[object]]:
+        """Give a query's rows, a few at a time."""
+
+    def begin_reading(self) -> None:
+        """Let all rows until `end_reading` be of one moment, whatever others write meanwhile."""
+
+    def end_reading(self) -> None:
+        """End what `begin_reading` began."""
+
+    def begin(self) -> None:
+        """Begin a transaction; one at a time has the store."""
+
+    def commit(self) -> None:
+        """Make a transaction's changes all at once."""
+
+    def roll_back(self) -> None:
+        """Undo a transaction."""
+
+    def hold(self) -> str | None:
+        """Take the store for writing, until closed; give who holds it already, if anyone does."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class Store:
+    """A store in a database."""
+
+    def __init__(self, database: Database, genesis_hash: bytes, contracts: Sequence[Address]) -> None:
         """Open the store, or make a new one.
 
         Args:
-            path: The file.
+            database: Where it is.
             genesis_hash: The chain's block 0, 32 bytes.
             contracts: Whose logs it holds.
 
         Raises:
             WrongChainError: It holds another chain's or other contracts' logs.
-            WorkspaceError: It is no store.
+            WorkspaceError: It is of another version.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        expected = (genesis_hash, " ".join(contracts))
-        try:
-            self._database = sqlite3.connect(path, isolation_level=None)
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.executescript(SCHEMA)
-            self._database.execute("INSERT INTO origin SELECT ?, ? WHERE NOT EXISTS (SELECT * FROM origin)", expected)
-            origin = self._database.execute("SELECT genesis_hash, contracts FROM origin").fetchone()
-        except sqlite3.DatabaseError as error:
-            raise WorkspaceError(f"{path} is not an index: {error}", "delete it and index again") from error
-        if origin != expected:
-            self._database.close()
+        self._database = database
+        expected = (VERSION, genesis_hash, " ".join(contracts))
+        # A store that is there is not written to by opening it: so a reader needs no writer's turn, and no right.
+        if not database.has_tables():
+            with self._transaction():
+                for statement in SCHEMA:
+                    database.execute(statement.format(**database.types))
+                database.execute("INSERT INTO origin SELECT ?, ?, ? WHERE NOT EXISTS (SELECT * FROM origin)", expected)
+        ((version, genesis, whose),) = database.rows("SELECT version, genesis_hash, contracts FROM origin")
+        if version != VERSION:
+            raise WorkspaceError(f"{database.name} is an index of another version", "delete it and index again")
+        if (genesis, whose) != expected[1:]:
             raise WrongChainError(
-                f"{path} is the index of another deployment: {origin[1]} on the chain of block {hex_word(origin[0])}",
+                f"{database.name} is the index of another deployment: {whose} on the chain of block "
+                f"{hex_word(_bytes(genesis))}",
                 "use that deployment's node, or a new --workspace",
-                expected=origin,
-                actual=expected,
+                expected=(genesis, whose),
+                actual=expected[1:],
             )
 
-    def __enter__(self) -> SqliteStore:
+    def __enter__(self) -> Store:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store, and let go of it."""
         self._database.close()
 
-    def cursor(self) -> Block | None:
-        """Give the block through which everything is stored; None at the beginning."""
-        row = self._database.execute("SELECT number, hash, parent_hash, timestamp FROM cursor").fetchone()
-        return Block(*row) if row else None
-
-    def append(self, blocks: Sequence[Block], logs: Sequence[Log], cursor: Block) -> None:
-        """Store blocks and their logs and move the cursor, all or nothing.
+    def hold(self) -> None:
+        """Take the store for writing, until it is closed.
 
         Raises:
-            WorkspaceError: Another indexer stored some of them meanwhile.
+            StoreHeldError: Another indexer has it.
         """
-        try:
-            self._append(blocks, logs, cursor)
-        except (sqlite3.IntegrityError, sqlite3.OperationalError) as error:
-            raise WorkspaceError("another command uses this index", "run this one again after it") from error
+        holder = self._database.hold()
+        if holder is not None:
+            raise StoreHeldError(
+                f"another indexer writes to {self._database.name}: {holder}",
+                "wait until it is done, or end it; reading needs no waiting",
+            )
 
-    def _append(self, blocks: Sequence[Block], logs: Sequence[Log], cursor: Block) -> None:
-        with self._database:
-            self._database.execute("BEGIN IMMEDIATE")
-            found = self.cursor()
-            if found is not None and found.number >= cursor.number:
-                raise sqlite3.IntegrityError("the cursor is past these blocks")
-            self._database.executemany(
-                "INSERT INTO blocks VALUES (?, ?, ?, ?)",
-                [(block.number, block.hash, block.parent_hash, block.timestamp) for block in blocks],
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all that is read inside be of one moment, whatever an indexer writes meanwhile."""
+        self._database.begin_reading()
+        try:
+            yield
+        finally:
+            self._database.end_reading()
+
+    def cursor(self) -> Cursor | None:
+        """Give how far it goes; None at the beginning."""
+        found = list(self._database.rows(f"SELECT {CURSOR_COLUMNS} FROM cursor"))  # noqa: S608 - a constant
+        return Cursor(*found[0]) if found else None  # type: ignore[arg-type]
+
+    def append(self, blocks: Sequence[BlockLogs], recent: Sequence[tuple[int, bytes]], cursor: Cursor) -> None:
+        """Store blocks and move the cursor, all or nothing.
+
+        Args:
+            blocks: Those that have logs, after the cursor.
+            recent: Number and hash of blocks that a reorganisation may reach.
+            cursor: Where the store stands afterwards.
+        """
+        with self._transaction():
+            self._database.execute_many(
+                "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(b.number, b.hash, b.timestamp, b.header, b.entries, b.topics, b.data) for b in blocks],
             )
-            self._database.executemany(
-                "INSERT INTO logs VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (log.block_number, log.log_index, log.transaction_hash, log.address, b"".join(log.topics), log.data)
-                    for log in logs
-                ],
-            )
-            self._database.execute(
-                "INSERT OR REPLACE INTO cursor VALUES (1, ?, ?, ?, ?)",
-                (cursor.number, cursor.hash, cursor.parent_hash, cursor.timestamp),
-            )
+            self._database.execute_many("INSERT INTO recent VALUES (?, ?)", recent)
+            self._move(cursor)
+
+    def move(self, cursor: Cursor) -> None:
+        """Move the cursor without storing blocks."""
+        with self._transaction():
+            self._move(cursor)
+
+    def roll_back(self, cursor: Cursor) -> None:
+        """Forget all blocks after a cursor, and what was derived of them."""
+        with self._transaction():
+            self._database.execute("DELETE FROM blocks WHERE number > ?", (cursor.number,))
+            self._database.execute("DELETE FROM recent WHERE number > ?", (cursor.number,))
+            self._forget_derived()
+            self._move(cursor)
 
     def clear(self) -> None:
         """Forget everything, to begin again."""
-        with self._database:
-            self._database.execute("BEGIN IMMEDIATE")
-            for statement in ("DELETE FROM logs", "DELETE FROM blocks", "DELETE FROM cursor"):
-                self._database.execute(statement)
+        with self._transaction():
+            for table in ("blocks", "recent", "cursor"):
+                self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - a constant
+            self._forget_derived()
 
-    def logs(self, contract: Address, through_block: int) -> Iterator[Log]:
-        """Give a contract's logs up to a block, in the order of the chain."""
-        for number, block_hash, transaction_hash, index, where, topics, data in self._database.execute(
-            "SELECT block_number, hash, transaction_hash, log_index, address, topics, data FROM logs "
-            "JOIN blocks ON number = block_number WHERE address = ? AND block_number <= ? "
-            "ORDER BY block_number, log_index",
-            (contract, through_block),
+    def recent(self) -> list[tuple[int, bytes]]:
+        """Give number and hash of the blocks that a reorganisation may reach, the newest first."""
+        found = self._database.rows("SELECT number, hash FROM recent ORDER BY number DESC")
+        return [(_int(number), _bytes(value)) for number, value in found]
+
+    def hash_at(self, number: int) -> bytes | None:
+        """Give a block's hash, where the store has it."""
+        query = "SELECT hash FROM recent WHERE number = ? UNION SELECT hash FROM blocks WHERE number = ?"
+        found = [_bytes(row[0]) for row in self._database.rows(query, (number, number))]
+        return found[0] if found else None
+
+    def blocks(self, through_block: int, after_block: int = -1) -> Iterator[BlockLogs]:
+        """Give the blocks that have logs, in the order of the chain."""
+        for number, block_hash, timestamp, header, entries, topics, data in self._database.rows(
+            "SELECT number, hash, timestamp, header, entries, topics, data FROM blocks "
+            "WHERE number > ? AND number <= ? ORDER BY number",
+            (after_block, through_block),
         ):
-            split = tuple(topics[i : i + 32] for i in range(0, len(topics), 32))
-            yield Log(number, block_hash, transaction_hash, index, address(where), split, data)
+            yield BlockLogs(
+                _int(number),
+                _bytes(block_hash),
+                _int(timestamp),
+                None if header is None else _bytes(header),
+                _bytes(entries),
+                _bytes(topics),
+                _bytes(data),
+            )
 
-    def block_times(self) -> dict[int, int]:
-        """Give the timestamp of every block that has a log, Unix seconds."""
-        return dict(self._database.execute("SELECT number, timestamp FROM blocks"))
+    def derived(self) -> Derived | None:
+        """Give what was derived; None for nothing."""
+        found = list(self._database.rows("SELECT through, rejections FROM derived"))
+        if not found:
+            return None
+        profiles = {_int(n): str(rules) for n, rules in self._database.rows("SELECT number, rules FROM profiles")}
+        devices = [
+            DeviceRow(*row)  # type: ignore[arg-type]
+            for row in self._database.rows(
+                "SELECT address, profile, identity_digest, state, untrusted_since, readings, legal FROM devices "
+                "ORDER BY address"
+            )
+        ]
+        return Derived(_int(found[0][0]), profiles, devices, _int(found[0][1]))
+
+    def write_derived(self, derived: Derived) -> None:
+        """Put what was derived in place of what was before."""
+        with self._transaction():
+            self._forget_derived()
+            self._database.execute_many("INSERT INTO profiles VALUES (?, ?)", list(derived.profiles.items()))
+            self._database.execute_many(
+                "INSERT INTO devices VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (d.address, d.profile, d.identity_digest, d.state, d.untrusted_since, d.readings, d.legal)
+                    for d in derived.devices
+                ],
+            )
+            self._database.execute("INSERT INTO derived VALUES (1, ?, ?)", (derived.through, derived.rejections))
+
+    def forget_derived(self) -> None:
+        """Forget what was derived: it is made again from what is verbatim."""
+        with self._transaction():
+            self._forget_derived()
+
+    def _forget_derived(self) -> None:
+        for table in ("profiles", "devices", "derived"):
+            self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - a constant
+
+    def _move(self, cursor: Cursor) -> None:
+        self._database.execute("DELETE FROM cursor")
+        self._database.execute(
+            "INSERT INTO cursor VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                cursor.number,
+                cursor.hash,
+                cursor.final_number,
+                cursor.final_hash,
+                cursor.anchor_number,
+                cursor.anchor_hash,
+                cursor.anchor_source,
+                cursor.unproven_through,
+            ),
+        )
+        if cursor.final_number is not None:
+            self._database.execute("DELETE FROM recent WHERE number < ?", (cursor.final_number,))
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._database)
+
+
+class _Transaction:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> None:
+        self._database.begin()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._database.commit()
+        else:
+            self._database.roll_back()
+
+
+def _int(value: object) -> int:
+    if not isinstance(value, int):
+        raise WorkspaceError("the index is damaged", "delete it and index again")
+    return value
+
+
+def _bytes(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise WorkspaceError("the index is damaged", "delete it and index again")
+    return value

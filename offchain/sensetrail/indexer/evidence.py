@@ -1,0 +1,180 @@
+"""What a node says, as evidence for an audit: read from the beginning, into a store of its own, and proven."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sensetrail.chain.client import Chain
+from sensetrail.chain.deployment import Deployment
+from sensetrail.chain.wire import Pace, Tell, Wire, call, result_of
+from sensetrail.core.events import READING_POSTED
+from sensetrail.core.header import BlockHeader
+from sensetrail.core.logs import BlockLogs
+from sensetrail.core.primitives import Address, hex_word, keccak256
+from sensetrail.core.transaction import Transaction, transaction_from_rpc
+from sensetrail.errors import AuditError, RefusedError
+from sensetrail.indexer.heads import read_proof, storage
+from sensetrail.indexer.read import get_header, read_headers, responses, spans
+from sensetrail.indexer.sqlite import open_sqlite
+from sensetrail.indexer.sync import Indexer, Progress, Terms, find_target
+
+
+@dataclass(slots=True)
+class NodeEvidence:
+    """A node's word about one deployment, proven unless `terms` say otherwise; see `core.evidence.Evidence`.
+
+    Attributes:
+        chain: The node.
+        deployment: Where the registries are.
+        terms: What to believe.
+        tell: Told what happens on the way, one line each.
+        on_progress: Told after every step of reading.
+    """
+
+    chain: Chain
+    deployment: Deployment
+    terms: Terms
+    tell: Tell = lambda _: None
+    on_progress: Callable[[Progress], None] = lambda _: None
+    word: str = ""
+    _anchor: BlockHeader | None = None
+    _blocks: list[BlockLogs] | None = None
+    _hashes: dict[int, bytes] = field(default_factory=dict)
+    _transactions: dict[tuple[int, int], Transaction] | None = None
+
+    @property
+    def chain_id(self) -> int:
+        """EIP-155."""
+        return self.deployment.chain_id
+
+    @property
+    def sensor_registry(self) -> Address:
+        """Its address."""
+        return self.deployment.sensor_registry
+
+    @property
+    def model_registry(self) -> Address:
+        """Its address."""
+        return self.deployment.model_registry
+
+    @property
+    def proven(self) -> bool:
+        """Whether everything is verified against the anchor."""
+        return not self.terms.trust_node
+
+    def anchor(self) -> BlockHeader:
+        """Give the last block's header: the one vouched for, or the node's newest."""
+        if self._anchor is None:
+            with self._wire() as wire:
+                self._anchor, word = find_target(wire, self.terms)
+            self.word = str(word)
+        return self._anchor
+
+    def code_hash(self, contract: Address) -> bytes:
+        """Give the keccak256 of a contract's code at the anchor, 32 bytes."""
+        anchor = self.anchor()
+        if self.proven:
+            with self._wire() as wire:
+                try:
+                    answer = wire.ask("eth_getProof", contract, [], hex(anchor.number))
+                except RefusedError as error:
+                    raise _no_proofs(error) from error
+            account, _ = read_proof(anchor.state_root, contract, [], answer)
+            return bytes(32) if account is None else account.code_hash
+        return keccak256(self.chain.code(contract, anchor.number))
+
+    def blocks(self) -> Sequence[BlockLogs]:
+        """Give all blocks from the first to the anchor that have logs of the registries."""
+        if self._blocks is None:
+            anchor = self.anchor()
+            contracts = (self.sensor_registry, self.model_registry)
+            terms = replace(self.terms, block_hash=anchor.hash, second=None)
+            with (
+                TemporaryDirectory() as folder,
+                self._wire() as wire,
+                self._wire() as headers_wire,
+                open_sqlite(Path(folder) / "audit.sqlite", self.deployment.genesis_hash, contracts) as store,
+            ):
+                Indexer(wire, headers_wire, store, terms, self.tell, self.on_progress).run()
+                self._blocks = list(store.blocks(anchor.number))
+            self._hashes = {block.number: block.hash for block in self._blocks} | {anchor.number: anchor.hash}
+        return self._blocks
+
+    def words(self, contract: Address, slots: Sequence[bytes]) -> Sequence[bytes]:
+        """Give what storage slots hold at the anchor, 32 bytes each."""
+        anchor = self.anchor()
+        if self.proven:
+            with self._wire() as wire:
+                try:
+                    return list(storage(wire, anchor, contract, slots))
+                except RefusedError as error:
+                    raise _no_proofs(error) from error
+        return [self.chain.storage(contract, int.from_bytes(slot), anchor.number) for slot in slots]
+
+    def block_hash(self, number: int) -> bytes | None:
+        """Give the hash of a block up to the anchor, 32 bytes; None where there is none."""
+        anchor = self.anchor()
+        if number in self._hashes:
+            return self._hashes[number]
+        if not 0 <= number <= anchor.number:
+            return None
+        with self._wire() as wire:
+            header = get_header(wire, number)
+            if header is None:
+                return None
+            if self.proven:
+                # Proven by the headers that follow, up to one that is proven already.
+                known = min(above for above in self._hashes if above > number)
+                for headers in read_headers(wire, number + 1, known, header.hash):
+                    last = headers[-1].header
+                if last.hash != self._hashes[known]:
+                    raise AuditError(
+                        f"the chain from block {number} does not lead to block {known} {hex_word(self._hashes[known])}",
+                        "read from another node",
+                    )
+        return header.hash
+
+    def transaction(self, block: BlockLogs, index: int) -> Transaction | None:
+        """Give a block's signed transaction by its place; its signature is for the caller to verify."""
+        if self._transactions is None:
+            self._transactions = self._read_transactions()
+        return self._transactions.get((block.number, index))
+
+    def _read_transactions(self) -> dict[tuple[int, int], Transaction]:
+        """Read the transactions of all own readings together: there can be one a reading."""
+        places = [
+            (block, log.transaction_index)
+            for block in self.blocks()
+            for log in block.logs()
+            if log.address == self.sensor_registry and log.topics[:1] == (READING_POSTED,)
+        ]
+
+        def questions(span: Sequence[int]) -> bytes:
+            method = "eth_getTransactionByBlockHashAndIndex"
+            calls = [call(i, method, hex_word(places[i][0].hash), hex(places[i][1])) for i in span]
+            return json.dumps(calls).encode()
+
+        found = {}
+        pace = Pace(size=100)
+        with self._wire() as wire:
+            for span, answer in wire.stream(questions, spans(0, len(places) - 1, pace), pace):
+                for i, response in zip(span, responses(answer, span, "transactions"), strict=True):
+                    fields = result_of(response)
+                    if fields is not None:
+                        found[places[i][0].number, places[i][1]] = transaction_from_rpc(fields)
+        return found
+
+    def _wire(self) -> closing[Wire]:
+        return closing(Wire(self.chain.url, tell=self.tell))
+
+
+def _no_proofs(error: RefusedError) -> AuditError:
+    return AuditError(
+        f"the node proves nothing of storage at the anchor ({error.what})",
+        "audit from a node with eth_getProof and that block's state, or take the node's word: --trust-node",
+    )
