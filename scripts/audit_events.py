@@ -18,6 +18,7 @@ from sensetrail.chain.client import Chain
 from sensetrail.chain.deployment import Deployment, require_chain, verify_code
 from sensetrail.chain.sensor_registry import SensorRegistry
 from sensetrail.core.history import replay
+from sensetrail.core.logs import gather
 from sensetrail.core.rules import Verdict
 from sensetrail.errors import SensetrailError, VerificationError
 
@@ -36,15 +37,15 @@ def main(deployment_file: Path, rpc: str) -> bool:
         if block is None:
             raise VerificationError(f"the node has logs of block {number}, but no such block", "use another node")
         times[number] = block.timestamp
-    history = replay(logs, times)
+    history = replay(gather(logs, times), deployment.sensor_registry)
     registry = SensorRegistry(chain, deployment.sensor_registry)
     all_hold = True
     for address, device in history.devices.items():
         verdicts: Counter[int] = Counter()
-        for entry in history.entries:
-            if entry.event.device == address:
-                verdicts.update(entry.verdicts.tolist())
-        judged = all((e.verdicts == e.event.verdicts).all() for e in history.entries if e.event.device == address)
+        runs = [run for run in history.runs if run.device == address]
+        for run in runs:
+            verdicts.update(run.verdicts.tolist())
+        judged = all((run.verdicts == run.claimed).all() for run in runs)
         holds = device.state.pack() == registry.state_slot(address, newest.number)
         all_hold &= holds and judged
         said = ", ".join(f"{count} {Verdict(value).name}" for value, count in sorted(verdicts.items())) or "no readings"

@@ -27,6 +27,7 @@ from sensetrail.chain.model_registry import ModelRegistry
 from sensetrail.cli.main import run as entry_point
 from sensetrail.core.dataset import Rows, Selection, describe, select
 from sensetrail.core.history import replay
+from sensetrail.core.logs import gather
 from sensetrail.core.manifest import Manifest
 from sensetrail.core.model_file import read_model_file
 from sensetrail.workspace import Workspace, write_manifest
@@ -197,7 +198,7 @@ def anchor_without_training(site: Site, folder: Path) -> tuple[Manifest, Rows]:
     newest = chain.latest_block()
     logs = chain.logs([site.registry.address], site.deployment.block_number, newest.number)
     times = {log.block_number: block.timestamp for log in logs if (block := chain.block(log.block_number))}
-    rows = select(replay(logs, times), Selection())
+    rows = select(replay(gather(logs, times), site.registry.address), Selection())
     folder.mkdir(parents=True)
     (folder / "model.keras").write_bytes(keras_file())
     manifest = Manifest(

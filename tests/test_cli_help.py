@@ -26,11 +26,28 @@ WANTED = {
     "anchor",
     "predict",
     "audit",
+    "taint",
+    "renew",
     "decode",
     "demo",
 }
 STATEFUL = {"devnet", "demo"}
 """Commands that bring a chain of their own."""
+ONLINE = {
+    "deploy",
+    "profile",
+    "post",
+    "index",
+    "dataset",
+    "anchor",
+    "recall",
+    "audit",
+    "predict",
+    "taint",
+    "renew",
+}
+OFFLINE = {("dataset", "prove")}
+"""Of the commands of a group that asks the chain, those that do not."""
 
 
 def leaves(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -54,10 +71,11 @@ def examples(command: Any) -> list[str]:
 
 def test_the_commands_are_those_that_are_promised() -> None:
     assert set(APP.commands) >= WANTED
-    for group in ("device", "profile"):
+    for group in ("device", "profile", "dataset"):
         assert APP.commands[group].help
     assert {path[1] for path in LEAVES if path[0] == "device"} >= {"new", "register", "fund", "revoke", "list"}
     assert {path[1] for path in LEAVES if path[0] == "profile"} >= {"add", "list"}
+    assert {path[1] for path in LEAVES if path[0] == "dataset"} >= {"build", "prove", "verify"}
 
 
 @by_command
@@ -87,5 +105,5 @@ def test_it_takes_a_workspace_and_a_node_where_there_is_state(path: tuple[str, .
     options = {option for parameter in LEAVES[path].params for option in parameter.opts}
     if path[0] not in STATEFUL:
         assert "--workspace" in options
-    if path[0] in ("deploy", "profile", "post", "index", "dataset", "anchor", "recall", "audit", "predict"):
+    if path[0] in ONLINE and path not in OFFLINE:
         assert "--rpc" in options

@@ -6,6 +6,7 @@ from conftest import Site
 from sensetrail.core.dataset import Selection, select
 from sensetrail.core.events import Rejected, Rejection
 from sensetrail.core.history import replay
+from sensetrail.core.logs import gather
 from sensetrail.errors import SensorRegistryDeviceExistsError
 
 
@@ -31,5 +32,5 @@ def test_what_it_measured_since_is_in_no_dataset(site: Site) -> None:
     site.registry.revoke_device(site.admin, site.device_address, int(measurements.measured_at[6]))
     logs = site.chain.logs([site.registry.address], site.deployment.block_number, site.chain.latest_block().number)
     times = {log.block_number: block.timestamp for log in logs if (block := site.chain.block(log.block_number))}
-    rows = select(replay(logs, times), Selection())
+    rows = select(replay(gather(logs, times), site.registry.address), Selection())
     assert rows.sequence.tolist() == [0, 1, 2, 3, 4, 5]

@@ -320,7 +320,7 @@ def test_the_command_line_goes_the_whole_way(running: Chain, tmp_path: Path) -> 
     assert terminal.json("post", "night.csv", "--batch", "20")["transactions"] == 2
     readings_csv(tmp_path / "night.csv", ["A"], 42, start)
     assert terminal.json("post", "night.csv", "--own")["transactions"] == 2
-    assert terminal.json("dataset", "night")["rows"] == 42
+    assert terminal.json("dataset", "build", "night")["rows"] == 42
     terminal.done("train", "night", "model", "--task", "humidity")
     terminal.done("anchor", "model")
     audited = terminal.json("audit", "model", "--dataset", "night", "--no-retrain")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,26 +17,44 @@ import numpy as np
 import pytest
 from eth_abi.abi import decode, encode
 
+from command import anchor_without_training
 from conftest import Site, make_site
-from sensetrail.audit.steps import Audit, Finding, Retrain, Status
+from sensetrail.audit.self_test import self_test
+from sensetrail.audit.steps import Audit, Finding, Retrain, Status, compare_rows
 from sensetrail.chain.client import Chain
 from sensetrail.chain.devnet import running_devnet
+from sensetrail.chain.sensor_registry import SensorRegistry
 from sensetrail.core.canonical import json_digest
 from sensetrail.core.dataset import DatasetRecord, Rows, Selection, describe, select
-from sensetrail.core.events import TOPICS, Log, ProfileAdded, decode_log
+from sensetrail.core.events import TOPICS, ProfileAdded, decode_log
+from sensetrail.core.evidence import Evidence
 from sensetrail.core.history import replay
+from sensetrail.core.logs import BlockLogs, Log, gather
 from sensetrail.core.manifest import Manifest
 from sensetrail.core.model_file import read_model_file
 from sensetrail.core.primitives import Address, address_bytes, hex_word
 from sensetrail.core.signature import P256Key
-from sensetrail.core.transaction import Transaction
+from sensetrail.core.transaction import Transaction, transaction_from_rpc
+from sensetrail.indexer.evidence import NodeEvidence
+from sensetrail.indexer.sync import Terms
 from sensetrail.sensor.room import simulate
 from sensetrail.training.configuration import DEFAULT_HUMIDITY
 from sensetrail.training.make import make_model, retrain
 from sensetrail.workspace import read_model, write_manifest
 
 CONFIGURATION = replace(DEFAULT_HUMIDITY, epochs=4)
-STEPS = ["code", "events", "heads", "verdicts", "signatures", "dataset", "manifest", "weights", "retraining", "recall"]
+STEPS = [
+    "code",
+    "events",
+    "heads",
+    "verdicts",
+    "signatures",
+    "dataset",
+    "manifest",
+    "weights",
+    "retraining",
+    "standing",
+]
 
 
 @dataclass
@@ -52,13 +71,22 @@ class World:
         self,
         folder: Path | None = None,
         *,
-        chain: Chain | None = None,
+        evidence: Evidence | None = None,
         with_retraining: bool = False,
         rows: Rows | None = None,
     ) -> list[Finding]:
         manifest, model_file = read_model(folder or self.folder)
         again: Retrain | None = retrain if with_retraining else None
-        return list(Audit(chain or self.site.chain, self.site.deployment, manifest, model_file, again, rows).run())
+        check_rows = None if rows is None else partial(compare_rows, rows)
+        return list(Audit(evidence or self.evidence(), manifest, model_file, again, check_rows).run())
+
+    def evidence(self) -> NodeEvidence:
+        return NodeEvidence(self.site.chain, self.site.deployment, terms(self.site))
+
+    def lying(self, edit: Callable[[list[Log]], list[Log]] = lambda logs: logs) -> Lying:
+        lying = Lying(self.site.chain, self.site.deployment, terms(self.site))
+        lying.edit = edit
+        return lying
 
     def copy(self, target: Path) -> Path:
         shutil.copytree(self.folder, target)
@@ -89,7 +117,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         newest = chain.latest_block()
         logs = chain.logs([site.registry.address], site.deployment.block_number, newest.number)
         times = {log.block_number: block.timestamp for log in logs if (block := chain.block(log.block_number))}
-        rows = select(replay(logs, times), Selection())
+        rows = select(replay(gather(logs, times), site.registry.address), Selection())
         made = World(
             site,
             tmp_path_factory.mktemp("model"),
@@ -202,28 +230,27 @@ def test_a_manifest_that_claims_another_dataset_fails_step_7(world: World, tmp_p
 
 
 def test_other_code_at_an_address_fails_step_1(world: World) -> None:
-    chain = Lying(world.site.chain)
-    chain.code_suffix = b"\x00"
-    assert outcome(world.audit(chain=chain))[1] == "code"
     deployment = replace(world.site.deployment, model_registry=world.site.deployment.sensor_registry)
-    manifest, model_file = read_model(world.folder)
-    assert outcome(list(Audit(world.site.chain, deployment, manifest, model_file, None).run()))[1] == "code"
+    other = NodeEvidence(world.site.chain, deployment, terms(world.site))
+    assert outcome(world.audit(evidence=other))[1] == "code"
+    trusting = NodeEvidence(world.site.chain, deployment, replace(terms(world.site), trust_node=True))
+    assert outcome(world.audit(evidence=trusting))[1] == "code"
 
 
 @pytest.mark.parametrize("dropped", [0, 1, 2, 3])
 def test_an_event_that_the_node_leaves_out_fails_step_3(world: World, dropped: int) -> None:
-    chain = Lying(world.site.chain)
-    chain.edit = lambda logs: [log for i, log in enumerate(logs) if i != accepted(logs)[dropped]]
-    findings = world.audit(chain=chain)
+    evidence = world.lying(lambda logs: [log for i, log in enumerate(logs) if i != accepted(logs)[dropped]])
+    findings = world.audit(evidence=evidence)
     assert outcome(findings)[1] == "heads"
 
 
 def test_an_event_that_the_node_alters_fails_step_3(world: World) -> None:
-    chain = Lying(world.site.chain)
-    chain.edit = lambda logs: edited(
-        logs, accepted(logs)[0], lambda fields: (fields[0], flipped(fields[1][:4]) + fields[1][4:], fields[2])
+    evidence = world.lying(
+        lambda logs: edited(
+            logs, accepted(logs)[0], lambda fields: (fields[0], flipped(fields[1][:4]) + fields[1][4:], fields[2])
+        )
     )
-    assert outcome(world.audit(chain=chain))[1] == "heads"
+    assert outcome(world.audit(evidence=evidence))[1] == "heads"
 
 
 def test_a_profile_that_the_node_widens_fails_step_3(world: World) -> None:
@@ -237,9 +264,8 @@ def test_a_profile_that_the_node_widens_fails_step_3(world: World) -> None:
             *logs[place + 1 :],
         ]
 
-    chain = Lying(world.site.chain)
-    chain.edit = widened
-    findings = world.audit(chain=chain)
+    evidence = world.lying(widened)
+    findings = world.audit(evidence=evidence)
     assert outcome(findings)[1] == "heads"
     assert "profile 1: its event has other rules" in findings[2].detail
 
@@ -250,9 +276,8 @@ def test_a_profile_that_the_node_adds_fails_step_3(world: World) -> None:
         invented = replace(logs[place], topics=(logs[place].topics[0], (2).to_bytes(32, "big")))
         return [*logs[: place + 1], invented, *logs[place + 1 :]]
 
-    chain = Lying(world.site.chain)
-    chain.edit = added
-    findings = world.audit(chain=chain)
+    evidence = world.lying(added)
+    findings = world.audit(evidence=evidence)
     assert outcome(findings)[1] == "heads"
     assert "the profiles [1, 2], the registry has 1" in findings[2].detail
 
@@ -262,55 +287,89 @@ def test_a_registration_that_the_node_alters_fails_step_3(world: World) -> None:
         place = next(i for i, log in enumerate(logs) if TOPICS.get(log.topics[0], "").startswith("DeviceRegistered"))
         return [*logs[:place], replace(logs[place], data=bytes(32)), *logs[place + 1 :]]
 
-    chain = Lying(world.site.chain)
-    chain.edit = another_identity
-    findings = world.audit(chain=chain)
+    evidence = world.lying(another_identity)
+    findings = world.audit(evidence=evidence)
     assert outcome(findings)[1] == "heads"
     assert "record of it differ" in findings[2].detail
 
 
 def test_a_device_that_the_node_hides_fails_step_3(world: World) -> None:
     topic = address_bytes(world.other).rjust(32, b"\0")
-    chain = Lying(world.site.chain)
-    chain.edit = lambda logs: [log for log in logs if topic not in log.topics]
-    findings = world.audit(chain=chain)
+    evidence = world.lying(lambda logs: [log for log in logs if topic not in log.topics])
+    findings = world.audit(evidence=evidence)
     assert outcome(findings)[1] == "heads"
     assert "register 1 devices, the registry has 2" in findings[2].detail
 
 
 def test_verdicts_that_the_node_alters_fail_step_4(world: World) -> None:
-    chain = Lying(world.site.chain)
-    chain.edit = lambda logs: edited(logs, accepted(logs)[0], lambda fields: (*fields[:2], b"\x00\x05\x04"))
-    assert outcome(world.audit(chain=chain))[1] == "verdicts"
+    evidence = world.lying(lambda logs: edited(logs, accepted(logs)[0], lambda fields: (*fields[:2], b"\x00\x05\x04")))
+    assert outcome(world.audit(evidence=evidence))[1] == "verdicts"
 
 
 def test_a_signature_that_the_node_alters_fails_step_5(world: World) -> None:
-    chain = Lying(world.site.chain)
-    chain.edit = lambda logs: edited(
-        logs, accepted(logs)[0], lambda fields: (fields[0], flipped(fields[1]), *fields[2:])
+    evidence = world.lying(
+        lambda logs: edited(logs, accepted(logs)[0], lambda fields: (fields[0], flipped(fields[1]), *fields[2:]))
     )
-    assert outcome(world.audit(chain=chain))[1] == "signatures"
+    assert outcome(world.audit(evidence=evidence))[1] == "signatures"
 
 
 def test_a_p256_signature_that_the_node_alters_fails_step_5(world: World) -> None:
-    chain = Lying(world.site.chain)
     # The last batch's r, s, x, y: the public key stays.
-    chain.edit = lambda logs: edited(
-        logs, accepted(logs)[-1], lambda fields: (fields[0], flipped(fields[1][:-64]) + fields[1][-64:], fields[2])
+    evidence = world.lying(
+        lambda logs: edited(
+            logs, accepted(logs)[-1], lambda fields: (fields[0], flipped(fields[1][:-64]) + fields[1][-64:], fields[2])
+        )
     )
-    assert outcome(world.audit(chain=chain))[1] == "signatures"
+    assert outcome(world.audit(evidence=evidence))[1] == "signatures"
 
 
 def test_a_transaction_that_is_not_the_device_s_fails_step_5(world: World) -> None:
-    chain = Lying(world.site.chain)
-    chain.transaction_of = world.site.chain.logs([world.site.registry.address], 0, 5)[0].transaction_hash
-    assert outcome(world.audit(chain=chain))[1] == "signatures"
+    evidence = world.lying()
+    evidence.transaction_of = world.site.chain.logs([world.site.registry.address], 0, 5)[0]
+    assert outcome(world.audit(evidence=evidence))[1] == "signatures"
 
 
-def test_a_log_in_a_block_that_is_not_there_fails_step_2(world: World) -> None:
-    chain = Lying(world.site.chain)
-    chain.edit = lambda logs: [replace(logs[0], block_hash=bytes(32)), *logs[1:]]
-    assert outcome(world.audit(chain=chain))[1] == "events"
+def test_an_event_that_does_not_decode_fails_step_2(world: World) -> None:
+    evidence = world.lying(
+        lambda logs: [
+            replace(log, data=log.data + bytes(32)) if i in accepted(logs) else log for i, log in enumerate(logs)
+        ]
+    )
+    assert outcome(world.audit(evidence=evidence))[1] == "events"
+
+
+def test_an_audit_that_trusts_its_node_says_so(world: World) -> None:
+    trusting = replace(world.evidence(), terms=replace(terms(world.site), trust_node=True))
+    findings = world.audit(evidence=trusting)
+    assert outcome(findings)[1] is None
+    assert findings[1].detail.startswith("UNPROVEN")
+    assert "the indexed node's own word" in world.audit()[1].detail
+
+
+def test_of_each_step_the_self_test_sees_that_it_can_fail(world: World) -> None:
+    manifest, model_file = read_model(world.folder)
+    trials = list(self_test(world.evidence(), manifest, model_file, retrain))
+    assert [trial.number for trial in trials] == list(range(1, 11))
+    assert [trial.name for trial in trials] == STEPS
+    assert [trial for trial in trials if not trial.caught] == []
+
+
+def test_a_model_of_readings_that_are_not_trusted_any_more_fails_step_10(tmp_path: Path) -> None:
+    with running_devnet(timestamp=1_767_225_600) as chain:
+        site = make_site(chain)
+        measurements = site.measurements(20)
+        site.submit(*site.batch(measurements))
+        anchor_without_training(site, tmp_path / "model")
+        fresh = NodeEvidence(site.chain, site.deployment, terms(site))
+        assert outcome(list(Audit(fresh, *read_model(tmp_path / "model"), None).run()))[1] is None
+        # By a connection of its own: the site's is behind with the admin's nonces.
+        registry = SensorRegistry(Chain(site.chain.url), site.registry.address)
+        registry.revoke_device(site.admin, site.device_address, int(measurements.measured_at[15]))
+        later = NodeEvidence(site.chain, site.deployment, terms(site))
+        findings = list(Audit(later, *read_model(tmp_path / "model"), None).run())
+        assert outcome(findings)[1] == "standing"
+        assert site.device_address in findings[9].detail
+        assert "5 of the dataset's 20 rows" in findings[9].detail
 
 
 def test_a_recalled_model_fails_step_10_with_its_reason(world: World, tmp_path: Path) -> None:
@@ -318,7 +377,7 @@ def test_a_recalled_model_fails_step_10_with_its_reason(world: World, tmp_path: 
     assert outcome(world.audit(tmp_path / "model"))[1] is None
     world.site.models.recall_model(world.site.admin, manifest.weights_digest, "sensor A was near the stove")
     findings = world.audit(tmp_path / "model")
-    assert outcome(findings)[1] == "recall"
+    assert outcome(findings)[1] == "standing"
     assert "near the stove" in findings[9].detail
 
 
@@ -334,25 +393,30 @@ def test_the_manifest_on_disk_is_what_its_digest_is_of(world: World) -> None:
     assert value["dataset"]["root"] == hex_word(world.record.root)
 
 
-class Lying(Chain):
-    """A node that serves something else than the chain has."""
+def terms(site: Site) -> Terms:
+    contracts = (site.deployment.sensor_registry, site.deployment.model_registry)
+    return Terms(contracts, site.deployment.block_number)
 
-    def __init__(self, honest: Chain) -> None:
-        super().__init__(honest.url)
-        self.code_suffix = b""
-        self.edit: Callable[[list[Log]], list[Log]] = lambda logs: logs
-        self.transaction_of: bytes | None = None
 
-    def code(self, contract: Address, block_number: int | str = "latest") -> bytes:
-        return super().code(contract, block_number) + self.code_suffix
+class Lying(NodeEvidence):
+    """Evidence that says something else than the chain has, past all proofs: what the later steps are there for."""
 
-    def logs(
-        self, addresses: Sequence[Address], from_block: int, to_block: int, topics: Sequence[bytes | None] = ()
-    ) -> list[Log]:
-        return self.edit(super().logs(addresses, from_block, to_block, topics))
+    edit: Callable[[list[Log]], list[Log]]
+    transaction_of: Log | None = None
 
-    def transaction(self, transaction_hash: bytes) -> Transaction | None:
-        return super().transaction(self.transaction_of or transaction_hash)
+    def blocks(self) -> list[BlockLogs]:
+        honest = {block.number: block for block in super().blocks()}
+        changed = self.edit([log for block in honest.values() for log in block.logs()])
+        return gather(changed, {number: block.timestamp for number, block in honest.items()})
+
+    def transaction(self, block: BlockLogs, index: int) -> Transaction | None:
+        if self.transaction_of is not None:
+            log = self.transaction_of
+            method = "eth_getTransactionByBlockHashAndIndex"
+            return transaction_from_rpc(
+                self.chain.request(method, hex_word(log.block_hash), hex(log.transaction_index))
+            )
+        return super().transaction(block, index)
 
 
 def accepted(logs: list[Log]) -> list[int]:

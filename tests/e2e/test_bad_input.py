@@ -162,9 +162,9 @@ def test_nothing_is_deployed_where_the_deployment_cannot_be_written(guard: Guard
 def test_a_dataset_is_not_replaced_by_another(guard: Guard) -> None:
     readings_csv(guard.terminal.folder / "a.csv", ["A"], 4)
     guard.terminal.done("post", "a.csv", "--devnet-clock")
-    guard.terminal.done("dataset", "night")
-    guard.terminal.done("dataset", "night")
-    said, _ = guard.fails(INPUT, "dataset", "night", "--until", INDOOR_START + 60)
+    guard.terminal.done("dataset", "build", "night")
+    guard.terminal.done("dataset", "build", "night")
+    said, _ = guard.fails(INPUT, "dataset", "build", "night", "--until", INDOOR_START + 60)
     assert "another dataset" in said
 
 
@@ -235,9 +235,9 @@ def test_what_was_done_before(guard: Guard) -> None:
 
 
 def test_datasets_that_cannot_be_made(guard: Guard) -> None:
-    assert "no legal reading" in guard.fails(INPUT, "dataset", "none")[0]
-    assert "block 9999 is not indexed" in guard.fails(INPUT, "dataset", "none", "--through", "9999")[0]
-    assert "'Z' has no key" in guard.fails(INPUT, "dataset", "none", "--device", "Z")[0]
+    assert "no legal reading" in guard.fails(INPUT, "dataset", "build", "none")[0]
+    assert "block 9999 is not indexed" in guard.fails(INPUT, "dataset", "build", "none", "--through", "9999")[0]
+    assert "'Z' has no key" in guard.fails(INPUT, "dataset", "build", "none", "--device", "Z")[0]
     assert "there is no dataset at" in guard.fails(INPUT, "train", "none", "model", "--task", "humidity")[0]
 
 
@@ -281,7 +281,7 @@ def test_no_node_at_the_url(guard: Guard) -> None:
 def test_a_node_of_another_chain(guard: Guard) -> None:
     readings_csv(guard.terminal.folder / "a.csv", ["A"], 2)
     with running_devnet(timestamp=1) as other:
-        for command in (("post", "a.csv", "--devnet-clock"), ("index",), ("device", "list"), ("dataset", "x")):
+        for command in (("post", "a.csv", "--devnet-clock"), ("index",), ("device", "list"), ("dataset", "build", "x")):
             said, to_do = guard.fails(CHAIN, *command, "--rpc", other.url)
             assert "another chain: genesis block" in said
             assert "--rpc" in to_do

@@ -75,7 +75,7 @@ def send_readings(terminal: Terminal, devices: dict[str, str]) -> None:
 
 
 def assemble(terminal: Terminal) -> str:
-    made = terminal.json("dataset", "night")
+    made = terminal.json("dataset", "build", "night")
     assert made["rows"] == 2 * READINGS
     table = pyarrow.parquet.read_table(terminal.workspace.dataset("night") / "dataset.parquet")
     assert table.column_names == ["device", "sequence", "measured_at", "temperature", "humidity"]
@@ -187,26 +187,26 @@ def test_illegal_readings_are_told_and_left_out(site: Site, tmp_path: Path) -> N
     sent = terminal.json("post", "jump.csv", "--devnet-clock", "--skip-invalid")
     assert (sent["readings"], sent["illegal"], sent["skipped_rows"]) == (10, 2, 1)
     assert sent["flags"] == {"temperature_step": 2}
-    assert terminal.json("dataset", "good")["rows"] == 8
+    assert terminal.json("dataset", "build", "good")["rows"] == 8
 
 
 def test_the_same_selection_gives_the_same_root(site: Site, tmp_path: Path) -> None:
     terminal = terminal_at(site, tmp_path, "A", "B")
     readings_csv(tmp_path / "night.csv", ["A", "B"], 20)
     terminal.done("post", "night.csv", "--devnet-clock", "--batch", "10")
-    first = terminal.json("dataset", "one")
+    first = terminal.json("dataset", "build", "one")
     assert first["rows"] == 40
     site.chain.request("anvil_mine", "0x5")
-    second = terminal.json("dataset", "two", "--through", first["through_block"])
+    second = terminal.json("dataset", "build", "two", "--through", first["through_block"])
     assert (second["root"], second["id"]) == (first["root"], first["id"])
     files = [terminal.workspace.dataset(name) / "dataset.parquet" for name in ("one", "two")]
     assert files[0].read_bytes() == files[1].read_bytes()
     some = terminal.json(
-        "dataset", "some", "--device", "A", "--since", INDOOR_START + 60, "--until", "2026-01-01T00:13"
+        "dataset", "build", "some", "--device", "A", "--since", INDOOR_START + 60, "--until", "2026-01-01T00:13"
     )
     assert some["rows"] == 4
     text = terminal.done(
-        "dataset", "some", "--device", "A", "--since", INDOOR_START + 60, "--until", INDOOR_START + 180
+        "dataset", "build", "some", "--device", "A", "--since", INDOOR_START + 60, "--until", INDOOR_START + 180
     )
     assert some["root"] in text
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from command import Terminal, anchor_without_training, readings_csv, terminal_at
+from command import INDOOR_START, Terminal, anchor_without_training, readings_csv, terminal_at
 from conftest import make_site
 from sensetrail.chain.client import Chain
 
@@ -41,14 +41,14 @@ def bare(fresh_devnet: Chain, tmp_path: Path) -> Terminal:
 
 def test_indexing_and_auditing_need_no_tensorflow(bare: Terminal) -> None:
     assert bare.json("index")["readings"] == 6
-    assert bare.json("dataset", "night")["rows"] == 6
+    assert bare.json("dataset", "build", "night")["rows"] == 6
     audited = bare.json("audit", "model", "--no-retrain", "--dataset", "night")
     assert audited["passed"] is True
     assert [step["number"] for step in audited["steps"] if step["status"] == "skipped"] == [9]
 
 
 def test_training_predicting_and_retraining_say_what_to_install(bare: Terminal) -> None:
-    bare.done("dataset", "night")
+    bare.done("dataset", "build", "night")
     for command in (
         ("train", "night", "new", "--task", "humidity"),
         ("predict", "model", "--temperature", "28"),
@@ -57,7 +57,11 @@ def test_training_predicting_and_retraining_say_what_to_install(bare: Terminal) 
         wrong, to_do = bare.fails(6, *command)
         assert "is not installed" in wrong
         assert to_do == "pip install 'sensetrail[train]'"
+    bare.done("device", "revoke", "A", "--since", INDOOR_START + 60)
+    assert bare.run("taint", "--check").code == 5
+    assert "is not installed" in bare.fails(6, "renew", "model", "new")[0]
     assert not bare.workspace.model("new").exists()
+    assert not bare.workspace.dataset("new").exists()
 
 
 def loaded_after(code: str, folder: Path) -> list[str]:
