@@ -10,7 +10,6 @@ from conftest import Site, throw_away_key
 from nodes import Lack
 from sensetrail.core.events import Accepted, Rejected, Rejection
 from sensetrail.core.primitives import address
-from sensetrail.core.transaction import verify_sender
 
 NEEDS = frozenset({Lack.DELEGATION})
 SEQUENCE = 0
@@ -67,4 +66,4 @@ def test_a_device_that_sends_another_account_s_delegation_posts(site: Site) -> N
     transaction = site.chain.transaction(transaction_hash)
     assert transaction is not None
     assert transaction.type == 4
-    verify_sender(transaction, transaction_hash, address(device.address))
+    assert (transaction.hash, transaction.sender) == (transaction_hash, address(device.address))

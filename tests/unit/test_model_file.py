@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from sensetrail.core import model_file
-from sensetrail.core.model_file import read_model_file
+from sensetrail.core.model_file import parse_model, read_model_file
 from sensetrail.core.primitives import keccak256
 from sensetrail.errors import ManifestError
 
@@ -279,3 +279,36 @@ def test_every_truncation_is_refused() -> None:
     for length in range(0, len(data), 7):
         with pytest.raises(ManifestError):
             read_model_file(data[:length])
+
+
+def test_a_model_s_encoding_reads_back_and_has_one_form() -> None:
+    model = read_model_file(keras_file())
+    encoded = model.encode()
+    again = parse_model(encoded)
+    assert (again.architecture, list(again.arrays), again.digest) == (
+        model.architecture,
+        list(model.arrays),
+        model.digest,
+    )
+    for path, array in model.arrays.items():
+        assert (again.arrays[path] == array).all()
+    for cut in (1, 7, 8, len(encoded) // 2, len(encoded) - 1):
+        with pytest.raises(ManifestError):
+            parse_model(encoded[:cut])
+    for place in range(0, len(encoded), 3):
+        changed = encoded[:place] + bytes([encoded[place] ^ 1]) + encoded[place + 1 :]
+        try:
+            assert parse_model(changed).digest != model.digest
+        except ManifestError:
+            continue
+
+
+@pytest.mark.parametrize(
+    "kind", [b"<f4[9999999999]", b"<f4[2, -1]", b"|O[1]", b"<f4", b"<f8[1]", b"<f4[1]x", b"<f4[1, ]"]
+)
+def test_a_model_whose_arrays_are_none_is_refused(kind: bytes) -> None:
+    def framed(part: bytes) -> bytes:
+        return len(part).to_bytes(8, "big") + part
+
+    with pytest.raises(ManifestError):
+        parse_model(framed(b"{}") + framed(b"a/vars/0") + framed(kind.encode()) + framed(bytes(4)))

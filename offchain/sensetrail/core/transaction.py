@@ -126,7 +126,7 @@ def transaction_from_rpc(fields: Mapping[str, Any]) -> Transaction:
     v = json_integer(fields.get("v", fields.get("yParity")), "v", 9)
     protected = kind == 0 and v >= 35
     parity = (v - 35) % 2 if protected else v - 27 if kind == 0 else v
-    to = fields.get("to")
+    to, access_list = fields.get("to"), fields.get("accessList")
     return Transaction(
         type=kind,
         chain_id=(v - 35) // 2 if protected else None if kind == 0 else integer("chainId", 8),
@@ -138,7 +138,7 @@ def transaction_from_rpc(fields: Mapping[str, Any]) -> Transaction:
         data=json_bytes(fields.get("input"), "input"),
         access_list=[
             (json_bytes(entry.get("address"), "address"), [json_bytes(key, "key") for key in entry["storageKeys"]])
-            for entry in _listed(fields.get("accessList") or [], "storageKeys")
+            for entry in _listed([] if access_list is None else access_list, "storageKeys")
         ],
         parity=parity,
         r=integer("r"),
@@ -235,25 +235,3 @@ def _string(item: RlpItem) -> bytes:
 
 def _malformed(what: str) -> VerificationError:
     return VerificationError(f"a transaction does not hold: {what}", "use another source of it")
-
-
-def verify_sender(transaction: Transaction, transaction_hash: bytes, sender: Address) -> None:
-    """Verify that a transaction is the one of this hash, and that this account signed it.
-
-    Raises:
-        VerificationError: It is not.
-    """
-    if transaction.hash != transaction_hash:
-        raise VerificationError(
-            f"the node's transaction does not hash to 0x{transaction_hash.hex()}",
-            "use another node",
-            expected=transaction_hash,
-            actual=transaction.hash,
-        )
-    if transaction.sender != sender:
-        raise VerificationError(
-            f"transaction 0x{transaction_hash.hex()} is signed by {transaction.sender}, not by {sender}",
-            "the reading is not the device's: revoke what posted it",
-            expected=sender,
-            actual=transaction.sender,
-        )
