@@ -4,9 +4,11 @@
     scripts/bench_index.py [--chains S,M,R] [--cases web3py,fetch] [--runs 3]
     scripts/bench_index.py --chains S --keep    leave the chain's node running, and say where
 
-The chains: `bench.chains`. The others: `bench.peers`. Each case is a process of its own; all take their turns, `--runs`
-times, and the median counts. A rate is that of the work inside, for Python's start is not the indexer's; CPU time and
-memory are the whole process's. Writes build/bench/index.json.
+The chains: `bench.chains`. The cases: `bench.ours` (proofs, trust-node) and `bench.peers`. Each is a process of its
+own; all take their turns, `--runs` times, and the median counts. A rate is that of the work inside, for Python's start
+is not the indexer's; CPU time and memory are the whole process's.
+
+Writes build/bench/index.json; where not all chains and cases were asked for, index-part.json beside it.
 """
 
 from __future__ import annotations
@@ -22,15 +24,19 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench import peers
+from bench import ours, peers
 from bench.chains import PLANS, Built, Node, build, running_node
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "bench" / "index.json"
+PART = RESULTS.with_name("index-part.json")
 SCRIPTS = ROOT / "scripts" / "bench"
+OURS = str(SCRIPTS / "ours.py")
 PEERS = str(SCRIPTS / "peers.py")
 CRYO_PYTHON = str(ROOT / ".venv" / "bench" / "bin" / "python")
 CASES: dict[str, list[str]] = {
+    "proofs": [sys.executable, OURS, "proofs"],
+    "trust-node": [sys.executable, OURS, "trust-node"],
     "web3py": [sys.executable, PEERS, "web3py"],
     "cryo": [CRYO_PYTHON, PEERS, "cryo"],
     "cryo-raw": [CRYO_PYTHON, PEERS, "cryo-raw"],
@@ -40,8 +46,17 @@ CASES: dict[str, list[str]] = {
 """Each case's command; the paths of `chain.json` (see `bench.chains.Built`) and of an empty folder are added to it.
 
 It prints {"seconds": of the work, "count": of the chain's events, on R of readings}. What cannot count its own work
-prints {"seconds": , "bytes": of answers}, or leaves Parquet in the folder.
+prints {"seconds": , "bytes": of answers}, or leaves what it made in the folder: a store, or Parquet.
 """
+NOTES = {
+    "proofs": "every event proven and stored verbatim, verdicts and heads recomputed, heads proven against storage",
+    "trust-node": "logs stored verbatim on the node's word; what is derived of them is made when it is asked for",
+    "cryo": "decoded events in Parquet",
+    "cryo-raw": "logs as they come in Parquet",
+    "web3py": "decoded events in SQLite",
+    "fetch": "logs read over one connection and thrown away: what the node can give",
+}
+"""What each case leaves."""
 DEFAULT_CASES = [case for case in CASES if case != "fetch-2"]
 CASE_TIMEOUT = 900
 
@@ -77,8 +92,13 @@ def main() -> None:
             results += report(built, medians)
             if options.keep:
                 print(f"{name}: node {built.url} (process {built.pid}), {built.deployment}, {chain_file(built)}")
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    print(f"wrote {RESULTS.relative_to(ROOT)}")
+    for case in options.cases:
+        if case in NOTES:
+            print(f"{case:<12}{NOTES[case]}")
+    is_whole = set(options.chains) == set(PLANS) and set(options.cases) == set(DEFAULT_CASES)
+    path = RESULTS if is_whole else PART
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    print(f"wrote {path.relative_to(ROOT)}")
 
 
 def parse_options() -> argparse.Namespace:
@@ -141,7 +161,8 @@ def run_case(case: str, built: Built, node: Node, answers: dict[str, int]) -> Ru
         if "bytes" in result:
             count = answers["count"] if result["bytes"] == answers["bytes"] else 0
         elif count is None:
-            count = peers.count_parquet(asdict(built), output)
+            count_made = peers.count_parquet if CASES[case][1] == PEERS else ours.count_stored
+            count = count_made(asdict(built), output)
         expected = built.readings if built.chain == "R" else built.events
         if not count == expected == answers["count"]:
             raise AssertionError(f"{case} on {built.chain}: {count} counted of {expected}")

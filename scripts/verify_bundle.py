@@ -53,6 +53,8 @@ SELECTION_VERSION = "sensetrail-legal-v1"
 WEIGHTS_ALGORITHM = "sensetrail-keras-v1:keccak256"
 
 CHUNK = 1 << 16
+SWOLLEN = 400
+"""How many times the bytes that it takes a member above 1 MiB may have: headers of empty blocks reach some 30."""
 JSON_DEPTH = 64
 # What no block can hold more of, so that a bomb ends early: a header has some 700 bytes, a trie's node less than 600,
 # and each byte of a log costs 8 gas.
@@ -261,7 +263,8 @@ def open_archive(file: BinaryIO, limit: int) -> dict[str, Member]:
         entry = directory[at : at + _CENTRAL.size + len(name)]
         at += len(entry)
         member = _member(file, name, entry, place)
-        require(member.size <= most, f"{name} is too large")
+        swollen = member.size > 1 << 20 and member.size > SWOLLEN * member.packed
+        require(member.size <= most and not swollen, f"{name} would have {member.size} bytes")
         place = member.start + member.packed
         require(place <= start, f"{name} is cut off")
         members[name] = member
@@ -1147,6 +1150,7 @@ class History:
         devices: By address, in the order of their registration.
         legal: The legal readings.
         batches: All that was accepted, in the order of the chain.
+        gap: Where readings are missing, if they are: the device's head then is not in storage.
         wrong: The first verdict that is not the rules', if any.
         readings: How many were accepted.
     """
@@ -1155,13 +1159,14 @@ class History:
     devices: dict[bytes, Device] = field(default_factory=dict)
     legal: list[Row] = field(default_factory=list)
     batches: list[Accepted] = field(default_factory=list)
+    gap: str = ""
     wrong: str = ""
     readings: int = 0
 
-    def take(self, event: Event | Accepted) -> None:
-        """Replay one more event."""
-        if isinstance(event, Accepted):
-            self._accept(event)
+    def take(self, event: Event) -> None:
+        """Replay one more event; what the registry cannot have emitted is refused."""
+        if event.name in ("ReadingPosted", "BatchAccepted"):
+            self._accept(accepted(event))
         elif event.name == "ProfileAdded":
             require(event.values[0] == len(self.profiles) + 1, f"profile {event.values[0]} is added out of order")
             self.profiles.append(Profile(*event.values[1:]))
@@ -1185,8 +1190,9 @@ class History:
         device = self._active(batch.device)
         first, count = batch.header >> 24 & 0xFFFFFF, batch.header >> 8 & 0xFFFF
         name = f"block {batch.block}, device {checksummed(batch.device)}, reading {first}"
-        require(first == device.sequence, f"{name}: the readings before it are missing")
         require(first + count <= MAX_SEQUENCE, f"{name}: it has no such number")
+        if first != device.sequence and not self.gap:
+            self.gap = f"{name}: the readings before it are missing"
         device.head = keccak256(device.head + batch.header.to_bytes(32, "big") + keccak256(batch.data))[:20]
         for i, reading in enumerate(readings_of(batch.header, batch.data)):
             flags = device.judge(reading, batch.time)
@@ -1463,8 +1469,8 @@ class Verifier:
         self.file, self.block_hash, self.registry, self.limit = file, block_hash, registry, limit
         self.members: dict[str, Member] = {}
         self.accounts: list[Account] = []
-        self.events: list[Event | Accepted] = []
         self.history = History()
+        self.event_count = 0
         self.through_hash = b""
         self.rows: list[Row] = []
         self.recalled_at = 0
@@ -1551,14 +1557,12 @@ class Verifier:
             number, before = number + 1, header.hash
         require(before == self.block_hash, "the headers changed while they were read")
         receipts.end()
-        return f"{len(self.events)} events in blocks {bundle.first_block} to {bundle.anchor_number}"
+        return f"{self.event_count} events in blocks {bundle.first_block} to {bundle.anchor_number}"
 
     def check_heads(self) -> str:
         """Step 3: what the events lead to is what the sensor registry's storage holds: none is missing or altered."""
         history = self.history
-        for event in self.events:
-            history.take(event)
-        self.events.clear()
+        require(not history.gap, history.gap)
         storage = self._storage(0)
         counts = len(history.devices) << 8 | len(history.profiles)
         self._expect(storage, 0, (6).to_bytes(32, "big"), counts.to_bytes(32, "big"), "the number of devices")
@@ -1671,8 +1675,8 @@ class Verifier:
             for log in parse_receipt(value):
                 event = decode_event(log, kinds[log.address], header) if log.address in kinds else None
                 if event is not None:
-                    is_accepted = event.name in ("ReadingPosted", "BatchAccepted")
-                    self.events.append(accepted(event) if is_accepted else event)
+                    self.history.take(event)
+                    self.event_count += 1
 
     def _storage(self, which: int) -> Rlp:
         """Give a reader of the proofs, before the first slot of the sensor registry (0) or the model registry (1)."""

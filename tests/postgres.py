@@ -84,7 +84,7 @@ def running_postgres(bin_folder: Path) -> Iterator[PostgresServer]:
         }
         flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (folder / "log").open("wb") as log:
-            command = [bin_folder / "postgres", "-D", folder / "data", *flags]
+            command: list[Any] = [bin_folder / "postgres", "-D", folder / "data", *flags]
             process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, **options)
         server = PostgresServer(port)
         _wait(server, process, folder / "log")
@@ -96,7 +96,7 @@ def running_postgres(bin_folder: Path) -> Iterator[PostgresServer]:
         shutil.rmtree(folder)
 
 
-def _wait(server: PostgresServer, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait(server: PostgresServer, process: subprocess.Popen[Any], log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline and process.poll() is None:
         try:

@@ -25,7 +25,6 @@ from sensetrail.core.primitives import ZERO_WORD, Address, address, keccak256
 from sensetrail.core.reading import Measurements
 from sensetrail.core.rules import INDOOR, Profile, Verdict
 from sensetrail.core.signature import P256Key
-from sensetrail.core.transaction import verify_sender
 from sensetrail.core.typed_data import batch_digest
 from sensetrail.errors import (
     AccessControlUnauthorizedAccountError,
@@ -173,9 +172,7 @@ def test_an_own_transaction_is_judged_and_signed_by_its_device(site: Site) -> No
     assert accepted(site.registry.outcome(site.chain.wait(sent))).verdicts.tolist() == [Verdict.TEMPERATURE_RANGE]
     transaction = site.chain.transaction(sent)
     assert transaction is not None
-    verify_sender(transaction, sent, site.device_address)
-    with pytest.raises(VerificationError):
-        verify_sender(transaction, sent, address(site.relayer.address))
+    assert (transaction.hash, transaction.sender) == (sent, site.device_address)
 
 
 def test_what_is_not_the_device_s_is_rejected_with_its_reason(site: Site) -> None:

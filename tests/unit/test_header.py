@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import rlp
 
-from sensetrail.core.header import bloom_bits, header_rlp, may_contain, parse_header
+from sensetrail.core.header import bloom_bits, header_from_rpc, header_rlp, may_contain, parse_header
 from sensetrail.core.primitives import keccak256
 from sensetrail.core.trie import EMPTY_ROOT
 from sensetrail.errors import VerificationError
@@ -78,6 +78,30 @@ def test_each_forks_fields(count: int) -> None:
         assert header_rlp(changed) != encoded
 
 
+def plainly(block: dict[str, Any]) -> bytes:
+    """Encode a header field by field, by the `rlp` package."""
+    fields = [(name, block[name]) for name in [*list(GENESIS)[:15], *LATER] if name in block]
+    return bytes(
+        rlp.encode([int(value, 16) if name in INTEGERS else bytes.fromhex(value[2:]) for name, value in fields])
+    )
+
+
+@pytest.mark.parametrize("count", FORKS)
+def test_a_header_is_encoded_as_rlp_encodes_it(count: int) -> None:
+    block = block_of(FORKS[count])
+    assert header_rlp(block) == plainly(block)
+    values = ["0x0", "0x1", "0x7f", "0x80", "0xff", "0x100", "0x00", "0x0000ff", "0xFfFf", "0xffffffffffffffff"]
+    for name in INTEGERS & set(block):
+        for value in values:
+            changed = {**block, name: value}
+            assert header_rlp(changed) == plainly(changed)
+            assert header_from_rpc(changed) == parse_header(plainly(changed))
+    for value in ("0x", "0x00", "0x7f", "0x80", "0xAbCd", "0x" + "ff" * 31):
+        changed = {**block, "extraData": value}
+        assert header_rlp(changed) == plainly(changed)
+        assert header_from_rpc(changed) == parse_header(plainly(changed))
+
+
 @pytest.mark.parametrize("later", sorted(set(range(9)) - set(FORKS.values())))
 def test_no_fork_has_other_counts(later: int) -> None:
     with pytest.raises(VerificationError):
@@ -115,6 +139,7 @@ HOSTILE: list[object] = [
     "0x12\n",
     "-0x1",
 ]
+HOSTILE += ["0x1 ", "0x 1", "0x1\t", "0x+1", "0x-1", "0x.1", "0x0x1", "0x\u06601", "0xff\0"]
 HOSTILE += ["0x" + "1" * 65, "0x" + "1" * 1_000_001, "\u0660x1", "0x\u0661"]
 
 
@@ -123,8 +148,18 @@ def test_a_field_that_is_none_is_refused(name: str) -> None:
     for value in HOSTILE:
         if name == "extraData" and value == "0x":
             continue
-        with pytest.raises(VerificationError):
-            header_rlp({**block_of(8), name: value})
+        for read in (header_rlp, header_from_rpc):
+            with pytest.raises(VerificationError):
+                read({**block_of(8), name: value})
+
+
+@pytest.mark.parametrize("name", [*list(GENESIS)[:15], *LATER])
+def test_a_field_with_a_letter_that_is_no_digit_is_refused(name: str) -> None:
+    value = block_of(8)[name]
+    for place in range(2, min(len(value), 12)):
+        for letter in "gG _+x\n\0\u0660":
+            with pytest.raises(VerificationError, match=name):
+                header_rlp({**block_of(8), name: value[:place] + letter + value[place + 1 :]})
 
 
 @pytest.mark.parametrize("name", [*list(GENESIS)[:15], *LATER])

@@ -303,12 +303,7 @@ def test_a_model_s_encoding_reads_back_and_has_one_form() -> None:
             continue
 
 
-@pytest.mark.parametrize(
-    "kind", [b"<f4[9999999999]", b"<f4[2, -1]", b"|O[1]", b"<f4", b"<f8[1]", b"<f4[1]x", b"<f4[1, ]"]
-)
-def test_a_model_whose_arrays_are_none_is_refused(kind: bytes) -> None:
-    def framed(part: bytes) -> bytes:
-        return len(part).to_bytes(8, "big") + part
-
+@pytest.mark.parametrize("kind", ["<f4[9999999999]", "<f4[2, -1]", "|O[1]", "<f4", "<f8[1]", "<f4[1]x", "<f4[1, ]"])
+def test_a_model_whose_arrays_are_none_is_refused(kind: str) -> None:
     with pytest.raises(ManifestError):
         parse_model(framed(b"{}") + framed(b"a/vars/0") + framed(kind.encode()) + framed(bytes(4)))

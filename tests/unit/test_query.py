@@ -226,7 +226,7 @@ def test_devices_stand_as_at_the_cursor_however_far_they_were_derived(
 ) -> None:
     with stored(tale, tmp_path / "index.sqlite") as store:
         if derived_through is not None:
-            derive(store, REGISTRY, derived_through)
+            store.write_derived(derive(store, REGISTRY, derived_through)[0])
         before = store.derived()
         cursor = store.cursor()
         assert cursor is not None

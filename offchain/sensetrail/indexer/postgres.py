@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -162,6 +162,10 @@ class PostgresDatabase:
         """Close it, and let go of it."""
         self._reader.close()
         if self._writer is not None:
+            if self._held and not self._writer.closed:
+                # The server takes a moment to notice that a connection is gone, and the next one may not want to wait.
+                with suppress(self._psycopg.Error):
+                    self._writer.execute("SELECT pg_advisory_unlock(%s)", (self._lock(LOCK_NAMESPACE),))
             self._writer.close()
         self._writer, self._held = None, False
 

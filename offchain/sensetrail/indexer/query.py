@@ -6,8 +6,6 @@ a portion of the chain and what is made of it, however long the chain is.
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -19,13 +17,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sensetrail.core.events import TOPICS, ModelRecalled, ModelRegistered, Rejected, Rejection, decode_log
-from sensetrail.core.history import Device, Replayer, Run
+from sensetrail.core.history import Replayer, Run
 from sensetrail.core.logs import BlockLogs, Log, LogTable
 from sensetrail.core.primitives import Address, address_bytes, hex_word
 from sensetrail.core.reading import HUNDREDTHS
-from sensetrail.core.rules import Profile, Verdict
+from sensetrail.core.rules import Verdict
 from sensetrail.core.storage import read_device_state
 from sensetrail.errors import InputError
+from sensetrail.indexer.derive import derive
 from sensetrail.indexer.store import Cursor, Store
 
 ROWS_AT_ONCE = 1 << 16
@@ -231,34 +230,24 @@ def devices(store: Store, registry: Address, cursor: Cursor, wanted: Wanted) -> 
 
     What was derived is brought up to the cursor without being written: an indexer may be in the middle of its run.
     """
-    before = store.derived()
-    known = () if before is None else before.devices
-    replayer = Replayer(
-        registry,
-        {} if before is None else {number: Profile(*json.loads(rules)) for number, rules in before.profiles.items()},
-        {d.address: Device(d.profile, d.identity_digest, read_device_state(d.state), d.untrusted_since) for d in known},
-    )
-    counts, legal = Counter({d.address: d.readings for d in known}), Counter({d.address: d.legal for d in known})
-    for portion in _portions(store.blocks(cursor.number, -1 if before is None else before.through)):
-        for run in (run for runs, _ in replayer.feed(portion) for run in runs):
-            counts[run.device] += len(run)
-            legal[run.device] += int((run.verdicts == 0).sum())
+    derived, _ = derive(store, registry, cursor.number)
+    states = {row.address: read_device_state(row.state) for row in derived.devices}
     rows = [
         {
-            "address": address,
-            "name": wanted.names.get(address),
-            "profile": device.profile,
-            "identity_digest": hex_word(device.identity_digest),
-            "readings": counts[address],
-            "legal": legal[address],
-            "untrusted_since": _moment(device.untrusted_since),
-            "sequence": device.state.sequence,
-            "last_time": _moment(device.state.last_time or None),
-            "head": hex_word(device.state.head),
+            "address": row.address,
+            "name": wanted.names.get(row.address),
+            "profile": row.profile,
+            "identity_digest": hex_word(row.identity_digest),
+            "readings": row.readings,
+            "legal": row.legal,
+            "untrusted_since": _moment(row.untrusted_since),
+            "sequence": states[row.address].sequence,
+            "last_time": _moment(states[row.address].last_time or None),
+            "head": hex_word(states[row.address].head),
             "proven": cursor.unproven_through is None,
         }
-        for address, device in sorted(replayer.devices.items())
-        if wanted.device(address)
+        for row in derived.devices
+        if wanted.device(row.address)
     ]
     yield from _of_rows(DEVICES, rows)
 

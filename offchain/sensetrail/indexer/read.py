@@ -217,7 +217,7 @@ class _ProvenReader:
                     receipts += [result_of(response) for response in responses(answer, span, "receipts")]
                 if None in receipts:
                     raise ReorganisedError
-                blocks.append(prove_receipts(full.header, receipts, self._contracts))
+                blocks.append(self._prove_one(full.header, receipts))
             last = unit.headers[-1].header
             hashes_passed = [(full.header.number, full.header.hash) for full in unit.headers]
             yield Stretch(hashes_passed, [block for block in blocks if len(block)], last.number, last.hash)
@@ -293,8 +293,18 @@ class _ProvenReader:
             listed = result_of(response)
             if listed is None:
                 raise ReorganisedError
-            blocks.append(prove_receipts(full.header, listed, self._contracts))
+            blocks.append(self._prove_one(full.header, listed))
         return [block for block in blocks if len(block)]
+
+    def _prove_one(self, header: BlockHeader, listed: Any) -> BlockLogs:
+        try:
+            return prove_receipts(header, listed, self._contracts)
+        except ProofError:
+            # Receipts are asked for by height: those of a block that took this one's place are no lie.
+            now = get_header(self._wire, header.number)
+            if now is None or now.hash != header.hash:
+                raise ReorganisedError from None
+            raise
 
 
 def prove_receipts(header: BlockHeader, listed: Any, contracts: Sequence[bytes]) -> BlockLogs:

@@ -195,6 +195,10 @@ class Indexer:
         else:
             try:
                 header = get_header(self.wire, "finalized", "finality")
+                if self.terms.second is not None and header is not None:
+                    # What one of them does not call final is not, whoever is behind.
+                    theirs = get_header(self.terms.second, "finalized", "finality")
+                    header = theirs if theirs is None or theirs.number < header.number else header
             except RefusedError:
                 return None
         return target if header is not None and header.number > target.number else header
