@@ -7,11 +7,12 @@ export PYTHON
 OUT ?= sensetrail-demo
 WORKERS ?= 2
 BATCHES ?= 20000
+KILLS ?= 200
 SEED ?=
 
 ANALYSIS := PATH=$(CURDIR)/.venv/analysis/bin:$(PATH)
 
-.PHONY: help setup demo test fuzz check coverage slither prove bench-gas bench-index gas-snapshot format lock artifacts vectors wheel clean
+.PHONY: help setup demo test fuzz endurance check coverage slither prove bench-gas bench-index gas-snapshot format lock artifacts vectors wheel clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +29,9 @@ test: setup ## Run every test: Solidity's by Hardhat, then Python's
 
 fuzz: setup ## Let four judges judge random batches (BATCHES=20000, SEED= random), and fail where they differ
 	python scripts/fuzz_judge.py --batches $(BATCHES) $(if $(SEED),--seed $(SEED))
+
+endurance: setup ## Kill the indexer at random moments (KILLS=200), and fail where its index is not what one run makes
+	ENDURANCE_KILLS=$(KILLS) pytest tests/e2e/test_endurance.py -k killed -s
 
 check: setup ## Lint, types, import layers, formatting, and that the committed artifacts are the sources'
 	ruff check .

@@ -107,20 +107,28 @@ def _round_constants() -> list[int]:
 _ROUND_CONSTANTS = _round_constants()
 
 
+def _moves() -> list[tuple[int, int]]:
+    """Give where each lane comes from, and by how many bits it turns on its way (FIPS 202, 3.2.2 and 3.2.3)."""
+    moves = [(0, 0)] * 25
+    x, y = 1, 0
+    for t in range(24):
+        # From (x, y) to (y, 2 x + 3 y), by the t-th triangular number.
+        moves[5 * ((2 * x + 3 * y) % 5) + y] = (5 * y + x, (t + 1) * (t + 2) // 2 % 64)
+        x, y = y, (2 * x + 3 * y) % 5
+    return moves
+
+
+_MOVES = _moves()
+_NEIGHBOURS = [(i, i - i % 5 + (i + 1) % 5, i - i % 5 + (i + 2) % 5) for i in range(25)]
+
+
 def _permute(a: list[int]) -> list[int]:
     """Keccak-f[1600] on 25 lanes, lane (x, y) at 5 y + x."""
     for constant in _ROUND_CONSTANTS:
         c = [a[x] ^ a[x + 5] ^ a[x + 10] ^ a[x + 15] ^ a[x + 20] for x in range(5)]
-        d = [c[x - 1] ^ (c[(x + 1) % 5] << 1 & _MASK | c[(x + 1) % 5] >> 63) for x in range(5)]
-        x, y, lane = 1, 0, a[1] ^ d[1]
-        b = [a[0] ^ d[0]] * 25
-        for t in range(24):
-            # Each lane goes to (y, 2 x + 3 y), turned by the t-th triangular number.
-            turn = (t + 1) * (t + 2) // 2 % 64
-            x, y = y, (2 * x + 3 * y) % 5
-            b[5 * y + x] = (lane << turn | lane >> (64 - turn)) & _MASK
-            lane = a[5 * y + x] ^ d[x]
-        a = [b[i] ^ ~b[i - i % 5 + (i + 1) % 5] & b[i - i % 5 + (i + 2) % 5] for i in range(25)]
+        d = [c[x - 1] ^ (c[x - 4] << 1 & _MASK | c[x - 4] >> 63) for x in range(5)] * 5
+        turned = [((lane := a[i] ^ d[i]) << turn | lane >> (64 - turn)) & _MASK for i, turn in _MOVES]
+        a = [turned[i] ^ (~turned[j] & turned[k]) for i, j, k in _NEIGHBOURS]
         a[0] ^= constant
     return a
 

@@ -177,24 +177,26 @@ class Wire:
                     line.close()
 
     def _answers(
-        self, encode: Encode, question: _Question, pace: Pace, tries: int, asked_at: float | None = None
+        self, encode: Encode, question: _Question, pace: Pace, tries: int
     ) -> Iterator[tuple[Sequence[int], memoryview]]:
-        span, line = question.span, question.line
-        if not len(span):
-            yield span, memoryview(b"")
+        rest, size = question.span, len(question.span)
+        if not size:
+            yield rest, memoryview(b"")
             return
-        asked_at = time.monotonic() if asked_at is None else asked_at
-        answer = self._answer(encode, question, tries, asked_at + self._patience)
-        if answer is not None:
-            if pace.grow(len(span), len(answer)):
+        deadline = time.monotonic() + self._patience
+        while len(rest):
+            part = rest[:size]
+            answer = self._answer(encode, _Question(part, question.line), tries, deadline)
+            if answer is None:
+                # What was too much once is not asked for again before a while; the time to give up stays.
+                pace.shrink(len(part))
+                size = len(part) // 2
+                continue
+            if pace.grow(len(part), len(answer)):
                 self._tell(f"{self.name}: asking for up to {pace.ceiling} blocks at once again")
-            yield span, answer
-            return
-        pace.shrink(len(span))
-        half = len(span) // 2
-        # The first part has what is left of the whole's time: nothing was answered meanwhile.
-        yield from self._answers(encode, _Question(span[:half], line), pace, tries, asked_at)
-        yield from self._answers(encode, _Question(span[half:], line), pace, tries)
+            yield part, answer
+            rest, size = rest[len(part) :], pace.size
+            deadline = time.monotonic() + self._patience
 
     def _answer(self, encode: Encode, question: _Question, tries: int, deadline: float) -> memoryview | None:
         """Get an answer, however long it takes; None where less must be asked for."""

@@ -65,6 +65,8 @@ class Strings:
 
     def fixed(self, strings: NDArray[np.int64], size: int) -> bytes:
         """Give the values of strings that are hexadecimal of `size` bytes each, one behind the other."""
+        if not len(strings):
+            return b""
         if (self.length[strings] != 2 * size + 2).any():
             raise UnscannableError
         return self._unhex(np.ascontiguousarray(self._windows(2 * size)[self.start[strings] + 2]))
