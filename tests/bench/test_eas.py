@@ -29,7 +29,8 @@ def test_every_figure_is_of_attestations_that_the_chain_holds(fresh_devnet: Chai
     assert len({attestation[0] for attestation in stored}) == len(logs)
     assert {address(attestation[7]) for attestation in stored} == {address(device.address)}
     # Each transaction at a time of its own, so that no reading pays for a UID that is taken.
-    assert len({attestation[2] for attestation in stored}) == len({(log.block_number, log.transaction_index) for log in logs}) == SINGLES + 5
+    transactions = {(log.block_number, log.transaction_index) for log in logs}
+    assert len({attestation[2] for attestation in stored}) == len(transactions) == SINGLES + 5
     types = ["address", "uint32", "int16", "uint16", "uint24"]
     warm_up, one, ten = [0], [0], list(range(10))
     assert [abi_decode(types, attestation[9]) for attestation in stored] == [

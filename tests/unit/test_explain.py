@@ -14,8 +14,8 @@ from conftest import throw_away_key
 from sensetrail.core.batch import Batch, Format, encode, encode_own
 from sensetrail.core.calls import FUNCTIONS
 from sensetrail.core.events import Accepted, DeviceRevoked, Rejection
-from sensetrail.core.logs import Log
 from sensetrail.core.explain import Explanation, exception_pieces, explain, flag_names, header_pieces
+from sensetrail.core.logs import Log
 from sensetrail.core.primitives import address, keccak256
 from sensetrail.core.reading import Measurements
 from sensetrail.core.signature import DeviceKey, P256Key, Secp256k1Key

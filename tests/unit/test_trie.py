@@ -8,7 +8,16 @@ import rlp
 from property.test_trie_properties import trie_of
 from sensetrail.core.primitives import ZERO_WORD, address, address_bytes, keccak256
 from sensetrail.core.strict_rlp import decode_integer, decode_rlp, decode_strings
-from sensetrail.core.trie import EMPTY_CODE_HASH, EMPTY_ROOT, Account, ordered_proof, ordered_root, verify_account, verify_proof, verify_storage
+from sensetrail.core.trie import (
+    EMPTY_CODE_HASH,
+    EMPTY_ROOT,
+    Account,
+    ordered_proof,
+    ordered_root,
+    verify_account,
+    verify_proof,
+    verify_storage,
+)
 from sensetrail.errors import InputError, VerificationError
 
 DEVICE = address("0x" + "5e" * 20)
