@@ -179,8 +179,6 @@ def keccak256(data: bytes) -> bytes:
 _END = struct.Struct("<4s4H2LH")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
-_HARMLESS_FLAGS = 0x0806
-"""How well it was compressed, and that the name is UTF-8; not: encrypted, sizes behind the data, patches."""
 
 
 @dataclass(frozen=True)
@@ -288,7 +286,7 @@ def _member(file: BinaryIO, name: str, entry: bytes, place: int) -> Member:
     _, flags, method, _, _, crc, packed, size, name_length = shared
     require(signature == b"PK\x01\x02" and entry[_CENTRAL.size :] == name.encode(), f"{name} is not where it belongs")
     require(name_length == len(name) and extra == comment == disk == 0, f"{name} comes with more than ZIP needs")
-    require(flags & ~_HARMLESS_FLAGS == 0 and method in (0, 8), f"{name} is encrypted, or packed by another method")
+    require(flags == 0 and method in (0, 8), f"{name} is encrypted, or packed in another way")
     require(attributes >> 28 in (0, 8) and not attributes & 0x10, f"{name} is not a plain file")
     require(max(packed, size, offset) < 0xFFFFFFFF and (method or packed == size), f"{name} has sizes that are none")
     head = _read(file, place, _LOCAL.size + len(name))

@@ -509,6 +509,7 @@ def patched(parts: Parts, local: int, central: int, value: bytes, where: str = "
 fault("encrypted", 0)(partial(patched, local=6, central=8, value=b"\1\0"))
 fault("encrypted by the directory alone", 0)(partial(patched, local=-1, central=8, value=b"\1\0"))
 fault("encrypted by its header alone", 0)(partial(patched, local=6, central=-1, value=b"\1\0"))
+fault("flags that say how it was deflated", 0)(partial(patched, local=6, central=8, value=b"\2\0"))
 fault("wrong checksum", 0)(partial(patched, local=14, central=16, value=b"\1\2\3\4"))
 fault("wrong checksum in its header alone", 0)(partial(patched, local=14, central=-1, value=b"\1\2\3\4"))
 fault("another size in its header alone", 0)(partial(patched, local=22, central=-1, value=b"\1\0\0\0"))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rlp
 import sha3
 from eth_account import Account
 from eth_keys.datatypes import PrivateKey
@@ -192,6 +193,24 @@ def test_a_selection(selection: Selection) -> None:
     assert script.parse_selection(selection.to_json()).digest == selection.digest
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"since": True}, {"until": 1.5}, {"since": "1"}, {"selection": "another"}, {"more": 1}, {"devices": DEVICE}],
+    ids=repr,
+)
+def test_what_is_no_selection_is_refused(change: dict[str, Any]) -> None:
+    value = {**Selection((DEVICE,), 1, 2).to_json(), **change}
+    assert refused(Selection.from_json, value)
+    assert refused(script.parse_selection, value)
+
+
+@pytest.mark.parametrize("devices", [[DEVICE, DEVICE], [DEVICE, address("0x" + "11" * 20)], [DEVICE.lower()], [1]])
+def test_a_selections_devices_stand_in_order(devices: list[Any]) -> None:
+    value = {**Selection().to_json(), "devices": devices}
+    assert refused(Selection.from_json, value)
+    assert refused(script.parse_selection, value)
+
+
 # --- RLP and tries
 
 
@@ -296,6 +315,32 @@ def test_an_account() -> None:
     assert refused(script.prove_account, built.root(), bytes(20), proof)
 
 
+@pytest.mark.parametrize("path", [b"", b"\x40", b"\x80\x11", b"\x01", b"\x2f\x11", b"\xf0"])
+def test_a_path_that_is_none_is_refused(path: bytes) -> None:
+    node = rlp_of([path, b"value" * 9])
+    for key in (b"\x11", b"\x01\x11", b""):
+        assert refused(script.prove, keccak256(node), key, [node])
+        assert refused(trie.verify_proof, keccak256(node), key, [node])
+
+
+def test_a_small_node_stands_in_the_one_before() -> None:
+    leaf = rlp_of([b"\x31", b"v"])
+    held = rlp_of([b"", [b"\x31", b"v"], *[b""] * 14, b"a value of more than thirty-two bytes in all"])
+    assert script.prove(keccak256(held), b"\x11", [held]) == b"v"
+    by_hash = rlp_of([b"", keccak256(leaf), *[b""] * 14, b"a value of more than thirty-two bytes in all"])
+    for root, proof in ((by_hash, [by_hash, leaf]), (held, [held, leaf])):
+        assert refused(script.prove, keccak256(root), b"\x11", proof)
+        assert refused(trie.verify_proof, keccak256(root), b"\x11", proof)
+
+
+def test_an_extension_leads_to_a_branch() -> None:
+    leaf = rlp_of([b"\x31", b"a value of more than thirty-two bytes in all"])
+    inner = rlp_of([b"\x11", keccak256(leaf)])
+    outer = rlp_of([b"\x11", keccak256(inner)])
+    for proof in ([outer, inner, leaf], [inner, leaf]):
+        assert refused(script.prove, keccak256(proof[0]), b"\x11\x10"[: len(proof) - 1], proof)
+
+
 def test_the_empty_trie() -> None:
     for proof in ([], [b"\x80"]):
         assert script.prove_word(script.EMPTY_ROOT, bytes(32), proof) == bytes(32)
@@ -314,6 +359,13 @@ def test_headers_of_all_forks(count: int) -> None:
     assert (ours.state_root, ours.receipts_root, ours.bloom.to_bytes(256)) == (
         *(theirs.state_root, theirs.receipts_root, theirs.logs_bloom),
     )
+
+
+def test_headers_of_no_fork() -> None:
+    fields = rlp.decode(header_rlp(block_of(8)))
+    for count in range(1, 25):
+        data = rlp_of([*fields, b"\1"][:count])
+        assert refused(script.parse_header, data) == refused(parse_header, data) == (count not in FORKS)
 
 
 @given(st.sampled_from(sorted(FORKS)), st.data())
