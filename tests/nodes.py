@@ -34,7 +34,7 @@ class Lack(Enum):
     NEWER_OPCODES = "no opcodes after Shanghai's: contracts are compiled for Shanghai"
     CALLDATA_FLOOR = "no floor of 40 gas a byte of calldata (EIP-7623): gas figures are not Ethereum's"
     GAS_CAP = "no cap of 16,777,216 gas a transaction (EIP-7825)"
-    FINALITY = "no finality: the newest block is the finalized one"
+    FINALITY = "no finality as it is started here: the newest block is the finalized one"
     PENDING_BLOCK = "no pending block: the newest one stands in, and its time falls behind the clock"
     SAME_SECOND = "no two blocks in one second: its time runs ahead of the clock"
     ANSWER_OF_A_FAILURE = "no hash in answer to a transaction that fails: an error, though a block has it"
@@ -109,7 +109,7 @@ def _connect(process: subprocess.Popen[bytes], port: int, output: IO[bytes]) -> 
     raise AssertionError(f"the node did not start: {output.read()[-2000:].decode(errors='replace')}")
 
 
-ANVIL = Node("anvil", partial(running_devnet, timestamp=START), frozenset({Lack.GAS_CAP}))
+ANVIL = Node("anvil", partial(running_devnet, timestamp=START), frozenset({Lack.GAS_CAP, Lack.FINALITY}))
 HARDHAT = Node(
     "hardhat",
     running_hardhat,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
@@ -409,14 +409,13 @@ class Lying(NodeEvidence):
         changed = self.edit([log for block in honest.values() for log in block.logs()])
         return gather(changed, {number: block.timestamp for number, block in honest.items()})
 
-    def transaction(self, block: BlockLogs, index: int) -> Transaction | None:
-        if self.transaction_of is not None:
-            log = self.transaction_of
-            method = "eth_getTransactionByBlockHashAndIndex"
-            return transaction_from_rpc(
-                self.chain.request(method, hex_word(log.block_hash), hex(log.transaction_index))
-            )
-        return super().transaction(block, index)
+    def transactions(self, places: Sequence[tuple[BlockLogs, int]]) -> Sequence[Transaction | None]:
+        if self.transaction_of is None:
+            return super().transactions(places)
+        log = self.transaction_of
+        method = "eth_getTransactionByBlockHashAndIndex"
+        found = self.chain.request(method, hex_word(log.block_hash), hex(log.transaction_index))
+        return [transaction_from_rpc(found) for _ in places]
 
 
 def accepted(logs: list[Log]) -> list[int]:

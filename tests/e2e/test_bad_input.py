@@ -236,7 +236,7 @@ def test_what_was_done_before(guard: Guard) -> None:
 
 def test_datasets_that_cannot_be_made(guard: Guard) -> None:
     assert "no legal reading" in guard.fails(INPUT, "dataset", "build", "none")[0]
-    assert "block 9999 is not indexed" in guard.fails(INPUT, "dataset", "build", "none", "--through", "9999")[0]
+    assert "block 9999 is not final" in guard.fails(INPUT, "dataset", "build", "none", "--through", "9999")[0]
     assert "'Z' has no key" in guard.fails(INPUT, "dataset", "build", "none", "--device", "Z")[0]
     assert "there is no dataset at" in guard.fails(INPUT, "train", "none", "model", "--task", "humidity")[0]
 

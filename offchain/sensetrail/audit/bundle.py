@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 
 from sensetrail.chain.artifact import MODEL_REGISTRY, SENSOR_REGISTRY, load_artifact
 from sensetrail.core.bundle import Place, dataset_csv
-from sensetrail.core.canonical import canonical_json
+from sensetrail.core.canonical import canonical_json, parse_json
 from sensetrail.core.dataset import Rows
-from sensetrail.core.events import READING_POSTED
 from sensetrail.core.header import BlockHeader, may_contain, parse_header
 from sensetrail.core.logs import BlockLogs, Log
 from sensetrail.core.manifest import Manifest, parse_manifest
 from sensetrail.core.model_file import ModelFile, parse_model
 from sensetrail.core.primitives import Address, address, address_bytes, hex_word
 from sensetrail.core.receipt import decode_receipt
+from sensetrail.core.storage import DATASET_WORDS
 from sensetrail.core.strict_rlp import RlpItem, decode_rlp, decode_strings, split_rlp
 from sensetrail.core.transaction import Transaction, decode_transaction
 from sensetrail.core.trie import Account, ordered_root, verify_account, verify_storage
@@ -32,19 +32,24 @@ class BundleEvidence:
     Attributes:
         members: The bundle's.
         given_hash: The anchor's hash as the auditor knows it, 32 bytes.
+        registry: The sensor registry that the auditor means; None for whichever the bundle is of.
         place: Where the evidence is from, by its own account.
     """
 
     members: Mapping[str, bytes]
     given_hash: bytes
+    registry: Address | None = None
     place: Place = field(init=False)
     _headers: list[BlockHeader] = field(default_factory=list)
     _blocks: list[BlockLogs] | None = None
     _proofs: dict[Address, tuple[Account, dict[bytes, list[bytes]]]] | None = None
-    _transactions: dict[tuple[int, int], bytes] | None = None
 
     def __post_init__(self) -> None:
         self.place = Place.decode(self.members["bundle.json"])
+        for name in (SENSOR_REGISTRY, MODEL_REGISTRY):
+            member = f"{name}.abi.json"
+            if canonical_json(parse_json(self.members[member], member)) != self.members[member]:
+                raise BundleError(f"not a sound bundle: {member} is not canonical", "ask for it again")
 
     @property
     def chain_id(self) -> int:
@@ -83,6 +88,11 @@ class BundleEvidence:
                     f"the bundle goes to block {hex_word(headers[-1].hash)}, you gave {hex_word(self.given_hash)}",
                     "give the hash of the bundle's last block, from someone whom you trust",
                 )
+            if self.registry not in (None, place.sensor_registry):
+                raise AuditError(
+                    f"the bundle is of the registry {place.sensor_registry}, you gave {self.registry}",
+                    "ask for a bundle of the registry that you mean",
+                )
             self._headers = headers
         return self._headers[-1]
 
@@ -104,9 +114,12 @@ class BundleEvidence:
     def words(self, contract: Address, slots: Sequence[bytes]) -> Sequence[bytes]:
         """Give what storage slots hold at the anchor, 32 bytes each."""
         account, proofs = self._account(contract)
-        for slot in slots:
-            if slot not in proofs:
-                raise _failed(f"there is no proof of slot {hex_word(slot)} of {contract}")
+        listed = list(proofs)
+        if contract == self.model_registry:
+            # The dataset's words come first, then the model's; they are asked for one after the other.
+            listed = listed[:DATASET_WORDS] if listed[:DATASET_WORDS] == list(slots) else listed[DATASET_WORDS:]
+        if listed != list(slots):
+            raise _failed(f"the proofs of {contract}'s storage are not of the slots that its events give")
         return [verify_storage(account.storage_root, slot, proofs[slot]) for slot in slots]
 
     def block_hash(self, number: int) -> bytes | None:
@@ -115,12 +128,12 @@ class BundleEvidence:
         place = number - self.place.first_block
         return self._headers[place].hash if 0 <= place < len(self._headers) else None
 
-    def transaction(self, block: BlockLogs, index: int) -> Transaction | None:
-        """Give a block's signed transaction by its place; its signature is for the caller to verify."""
-        if self._transactions is None:
-            self._transactions = self._match_transactions()
-        found = self._transactions.get((block.number, index))
-        return None if found is None else decode_transaction(found)
+    def transactions(self, places: Sequence[tuple[BlockLogs, int]]) -> Sequence[Transaction | None]:
+        """Give the signed transactions of all own readings; their signatures are for the caller to verify."""
+        listed = decode_strings(self.members["transactions"], len(places) + 2)
+        if len(listed) != len(places):
+            raise _failed(f"there are {len(listed)} transactions for {len(places)} own readings")
+        return [decode_transaction(encoded) for encoded in listed]
 
     def manifest(self) -> Manifest:
         """Give the model's manifest.
@@ -192,22 +205,6 @@ class BundleEvidence:
                 raise _failed(f"a slot of {contract} is proven twice")
             found[contract] = (account, proofs)
         return found
-
-    def _match_transactions(self) -> dict[tuple[int, int], bytes]:
-        """Give each own reading its transaction: they stand in the order of the events."""
-        places = [
-            (block.number, log.transaction_index)
-            for block in self.blocks()
-            for log in block.logs()
-            if self._is_own(log)
-        ]
-        listed = decode_strings(self.members["transactions"])
-        if len(listed) != len(places):
-            raise _failed(f"there are {len(listed)} transactions for {len(places)} own readings")
-        return dict(zip(places, listed, strict=True))
-
-    def _is_own(self, log: Log) -> bool:
-        return log.address == self.sensor_registry and log.topics[:1] == (READING_POSTED,)
 
 
 def _prove_block(header: BlockHeader, encoded: Sequence[bytes], contracts: Sequence[bytes]) -> BlockLogs:

@@ -138,10 +138,10 @@ class ChangedEvidence:
         """Give the hash of a block up to the anchor, 32 bytes; None where there is none."""
         return self.honest.block_hash(number)
 
-    def transaction(self, block: BlockLogs, index: int) -> Transaction | None:
-        """Give a block's signed transaction by its place."""
-        found = self.honest.transaction(block, index)
-        return replace(found, parity=1 - found.parity) if self.forged and found is not None else found
+    def transactions(self, places: Sequence[tuple[BlockLogs, int]]) -> Sequence[Transaction | None]:
+        """Give the signed transactions of all own readings."""
+        found = self.honest.transactions(places)
+        return [replace(each, parity=1 - each.parity) if self.forged and each else each for each in found]
 
 
 def self_test(

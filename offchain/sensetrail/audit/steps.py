@@ -28,24 +28,21 @@ from sensetrail.audit.anchored import verify_manifest, verify_not_recalled, veri
 from sensetrail.chain.artifact import MODEL_REGISTRY, SENSOR_REGISTRY, load_artifact
 from sensetrail.core.batch import decode
 from sensetrail.core.calls import Post, decode_call
-from sensetrail.core.dataset import DatasetRecord, Rows, describe, select
+from sensetrail.core.dataset import Rows, describe, select
 from sensetrail.core.events import Accepted, ModelRecalled, decode_log
-from sensetrail.core.evidence import Evidence
+from sensetrail.core.evidence import Evidence, sensor_slots
 from sensetrail.core.header import BlockHeader
-from sensetrail.core.history import History, replay
+from sensetrail.core.history import Device, History, replay
 from sensetrail.core.logs import BlockLogs, Log
 from sensetrail.core.manifest import Manifest, Retrained
 from sensetrail.core.model_file import ModelFile
-from sensetrail.core.primitives import hex_word
+from sensetrail.core.primitives import Address, hex_word
 from sensetrail.core.signature import verify
 from sensetrail.core.storage import (
+    DeviceRecord,
     ModelRecord,
-    counts_slot,
     dataset_slots,
-    device_record_slots,
-    device_state_slot,
     model_slots,
-    profile_slot,
     read_counts,
     read_dataset,
     read_device_record,
@@ -53,6 +50,7 @@ from sensetrail.core.storage import (
     read_profile,
 )
 from sensetrail.core.taint import verify_untainted
+from sensetrail.core.transaction import Transaction
 from sensetrail.core.typed_data import batch_digest, domain_separator
 from sensetrail.errors import AuditError, SensetrailError
 
@@ -116,6 +114,7 @@ class Audit:
     blocks: Sequence[BlockLogs] = field(init=False)
     history: History = field(init=False)
     rows: Rows = field(init=False)
+    anchored: ModelRecord = field(init=False)
 
     def run(self) -> Iterator[Finding]:
         """Run the steps in order, to the first that fails.
@@ -163,7 +162,10 @@ class Audit:
                     f"the code at {where} is not {name}: keccak256 {hex_word(actual)}, expected {hex_word(expected)}",
                     "do not trust this deployment; check the addresses and the package's version",
                 )
-        return "the code at both addresses is this package's, byte for byte"
+        return (
+            f"SensorRegistry {evidence.sensor_registry} and ModelRegistry {evidence.model_registry} have the code that "
+            "this package ships, byte for byte"
+        )
 
     def _events(self) -> str:
         self.blocks = self.evidence.blocks()
@@ -182,9 +184,9 @@ class Audit:
         )
 
     def _heads(self) -> str:
-        layout = load_artifact(SENSOR_REGISTRY).storage
-        history = self.history
-        (counts,) = (read_counts(word) for word in self._sensor_words([counts_slot(layout)]))
+        layout, history = load_artifact(SENSOR_REGISTRY).storage, self.history
+        words = iter(self.evidence.words(self.evidence.sensor_registry, sensor_slots(layout, history)))
+        counts = read_counts(next(words))
         if sorted(history.profiles) != list(range(1, counts.profiles + 1)):
             raise _failed(
                 f"the events add the profiles {sorted(history.profiles)}, the registry has {counts.profiles} profiles",
@@ -195,46 +197,17 @@ class Audit:
                 f"the events register {len(history.devices)} devices, the registry has {counts.devices}",
                 "a device was left out or added: read from another node",
             )
-        slots = [profile_slot(layout, number) for number in history.profiles]
-        for (number, rules), word in zip(history.profiles.items(), self._sensor_words(slots), strict=True):
-            if read_profile(word) != rules:
+        for number in sorted(history.profiles):
+            if read_profile(next(words)) != history.profiles[number]:
                 raise _failed(
                     f"profile {number}: its event has other rules than the registry",
                     "the event was altered: read from another node",
                 )
-        self._verify_devices()
-        return (
-            f"{len(history.devices)} devices' hash chains equal their storage slots: no reading is missing or altered"
-        )
-
-    def _verify_devices(self) -> None:
-        layout = load_artifact(SENSOR_REGISTRY).storage
-        devices = self.history.devices
-        slots = [
-            slot
-            for address in devices
-            for slot in (device_state_slot(layout, address), *device_record_slots(layout, address))
-        ]
-        words = self._sensor_words(slots)
-        for i, (address, device) in enumerate(devices.items()):
-            expected = words[3 * i]
-            if device.state.pack() != expected:
-                at = device.gap
-                gap = f"; the first gap is before log {at.log_index} of block {at.block_number}" if at else ""
-                raise _failed(
-                    f"device {address}: its events give slot {hex_word(device.state.pack())}, storage holds "
-                    f"{hex_word(expected)}{gap}",
-                    "an event was left out or altered: read from another node",
-                )
-            record = read_device_record(words[3 * i + 1 : 3 * i + 3])
-            if (record.identity_digest, record.untrusted_since) != (
-                device.identity_digest,
-                device.untrusted_since or 0,
-            ):
-                raise _failed(
-                    f"device {address}: its events and the registry's record of it differ",
-                    "the event of its registration or revocation was altered: read from another node",
-                )
+        for address, device in history.devices.items():
+            _verify_state(address, device, next(words))
+            _verify_record(address, device, (next(words), next(words)))
+        count = len(history.devices)
+        return f"{count} devices' hash chains equal their storage slots: no accepted reading is missing or altered"
 
     def _verdicts(self) -> str:
         for run in self.history.runs:
@@ -250,15 +223,17 @@ class Audit:
 
     def _signatures(self) -> str:
         separator = domain_separator(self.evidence.chain_id, self.evidence.sensor_registry)
-        own = batches = 0
+        batches = 0
+        own: list[tuple[BlockLogs, int]] = []
+        posted: list[Accepted] = []
         for block in self.blocks:
             for log in block.logs():
                 event = decode_log(log) if log.address == self.evidence.sensor_registry else None
                 if not isinstance(event, Accepted):
                     continue
                 if event.signature is None:
-                    verify_own(self.evidence, event, block, log)
-                    own += 1
+                    own.append((block, log.transaction_index))
+                    posted.append(event)
                     continue
                 batches += 1
                 if not verify(batch_digest(event.batch, separator), event.signature, event.device):
@@ -266,7 +241,26 @@ class Audit:
                         f"block {log.block_number}, log {log.log_index}: the batch is not signed by its device",
                         "the event was altered: read from another node",
                     )
-        return f"{batches} batches and {own} own transactions are signed by their devices' keys"
+        found = self.evidence.transactions(own)
+        for (block, index), event, transaction in zip(own, posted, found, strict=True):
+            self._verify_own(f"transaction {index} of block {block.number}", event, transaction)
+        return f"{batches} batches and {len(own)} own transactions are signed by their devices' keys"
+
+    def _verify_own(self, where: str, event: Accepted, transaction: Transaction | None) -> None:
+        """Verify that a device's own transaction posts what its event says, and that the device signed it."""
+        if transaction is None:
+            raise _failed(f"there is no {where}", "read from another node")
+        if transaction.sender != event.device:
+            raise _failed(
+                f"{where} is signed by {transaction.sender}, not by {event.device}",
+                "the reading is not the device's: revoke what posted it",
+            )
+        header, readings = event.batch.header, decode(event.batch)
+        values = (header.first_sequence, header.start, int(readings.temperature[0]), int(readings.humidity[0]))
+        call = decode_call(transaction.data) if transaction.to == self.evidence.sensor_registry else None
+        its_chain = transaction.chain_id in (None, self.evidence.chain_id)
+        if not its_chain or call is None or call.sent != (Post(*values),):
+            raise _failed(f"{where} does not post what its event says", "the event was altered: read from another node")
 
     def _dataset(self) -> str:
         record = self.manifest.dataset
@@ -288,7 +282,8 @@ class Audit:
                 f"{record.row_count} rows, root {hex_word(record.root)}",
                 "the model's dataset is not what the chain holds: do not use the model",
             )
-        if self._anchored_dataset(record.dataset_id) != record:
+        slots = dataset_slots(load_artifact(MODEL_REGISTRY).storage, record.dataset_id)
+        if read_dataset(self.evidence.words(self.evidence.model_registry, slots)) != record:
             raise _failed(
                 f"dataset {hex_word(record.dataset_id)} is not anchored", "anchor it: sensetrail anchor MODEL"
             )
@@ -297,7 +292,9 @@ class Audit:
         )
 
     def _manifest(self) -> str:
-        verify_manifest(self._anchored_model(), self.manifest)
+        slots = model_slots(load_artifact(MODEL_REGISTRY).storage, self.manifest.weights_digest)
+        self.anchored = read_model(self.evidence.words(self.evidence.model_registry, slots))
+        verify_manifest(self.anchored, self.manifest)
         return f"manifest {hex_word(self.manifest.digest)[:18]}... is anchored, for this dataset and task"
 
     def _weights(self) -> str:
@@ -333,51 +330,34 @@ class Audit:
         ]
         if reasons:
             raise _failed(f"the model is recalled: {reasons[0]}", "use its successor")
-        verify_not_recalled(self._anchored_model())
+        verify_not_recalled(self.anchored)
         verify_untainted(self.history, self.rows)
         return "the model is not recalled, and no device of its rows is revoked for a time that they cover"
-
-    def _sensor_words(self, slots: Sequence[bytes]) -> Sequence[bytes]:
-        return self.evidence.words(self.evidence.sensor_registry, slots)
-
-    def _anchored_dataset(self, dataset_id: bytes) -> DatasetRecord:
-        slots = dataset_slots(load_artifact(MODEL_REGISTRY).storage, dataset_id)
-        return read_dataset(self.evidence.words(self.evidence.model_registry, slots))
-
-    def _anchored_model(self) -> ModelRecord:
-        slots = model_slots(load_artifact(MODEL_REGISTRY).storage, self.manifest.weights_digest)
-        return read_model(self.evidence.words(self.evidence.model_registry, slots))
 
     def _logs(self) -> Iterator[Log]:
         for block in self.blocks:
             yield from block.logs()
 
 
-def verify_own(evidence: Evidence, event: Accepted, block: BlockLogs, log: Log) -> None:
-    """Verify that a device's own transaction posts what its event says, and that the device signed it.
-
-    Raises:
-        AuditError: It does not.
-    """
-    transaction = evidence.transaction(block, log.transaction_index)
-    where = f"transaction {log.transaction_index} of block {block.number}"
-    if transaction is None:
-        raise _failed(f"there is no {where}", "read from another node")
-    if transaction.sender != event.device:
+def _verify_state(address: Address, device: Device, word: bytes) -> None:
+    if device.state.pack() != word:
+        at = device.gap
+        gap = f"; the first gap is before log {at.log_index} of block {at.block_number}" if at else ""
         raise _failed(
-            f"{where} is signed by {transaction.sender}, not by {event.device}",
-            "the reading is not the device's: revoke what posted it",
+            f"device {address}: its events give slot {hex_word(device.state.pack())}, storage holds "
+            f"{hex_word(word)}{gap}",
+            "an event was left out or altered: read from another node",
         )
-    readings = decode(event.batch)
-    posted = Post(
-        event.batch.header.first_sequence,
-        event.batch.header.start,
-        int(readings.temperature[0]),
-        int(readings.humidity[0]),
-    )
-    call = decode_call(transaction.data) if transaction.to == evidence.sensor_registry else None
-    if transaction.chain_id not in (None, evidence.chain_id) or call is None or call.sent != (posted,):
-        raise _failed(f"{where} does not post what its event says", "the event was altered: read from another node")
+
+
+def _verify_record(address: Address, device: Device, words: Sequence[bytes]) -> None:
+    since = device.untrusted_since or 0
+    expected = DeviceRecord(device.identity_digest, device.registered_at, device.revoked_at, since)
+    if read_device_record(words) != expected:
+        raise _failed(
+            f"device {address}: its events and the registry's record of it differ",
+            "the event of its registration or revocation was altered: read from another node",
+        )
 
 
 def compare_rows(given: Rows, rebuilt: Rows) -> None:

@@ -22,7 +22,7 @@ from sensetrail.cli.session import (
     TrustNode,
     connect_deployment,
 )
-from sensetrail.core.primitives import hex_word
+from sensetrail.core.primitives import address, hex_word
 from sensetrail.errors import AuditError, InputError
 from sensetrail.report.section import Table
 from sensetrail.workspace import Workspace, read_model
@@ -51,6 +51,10 @@ def audit(
         str | None, typer.Option(help="A dataset (name or folder) to hold against the rows that the chain gives.")
     ] = None,
     block_hash: BlockHash = None,
+    registry: Annotated[
+        str | None,
+        typer.Option(help="Of a bundle: the SensorRegistry that you mean, by its address (default: any)."),
+    ] = None,
     second_node: SecondNode = None,
     trust_node: TrustNode = False,
     rpc: Rpc = DEFAULT_RPC,
@@ -68,7 +72,7 @@ def audit(
     check_rows: Callable[[Rows], None] | None = None
     is_bundle = Path(model).is_file()
     if is_bundle:
-        evidence, manifest, model_file, check_rows = _open_bundle(Path(model), block_hash, dataset)
+        evidence, manifest, model_file, check_rows = _open_bundle(Path(model), block_hash, registry, dataset)
     else:
         manifest, model_file = read_model(place.model(model))
         check_rows = None if dataset is None else _compare_with(place.dataset(dataset))
@@ -152,7 +156,7 @@ def bundle(
 
 
 def _open_bundle(
-    path: Path, block_hash: str | None, dataset: str | None
+    path: Path, block_hash: str | None, registry: str | None, dataset: str | None
 ) -> tuple[Evidence, Manifest, ModelFile, Callable[[Rows], None]]:
     from sensetrail.audit.bundle import BundleEvidence
     from sensetrail.cli.indexed import word_of
@@ -165,7 +169,8 @@ def _open_bundle(
         )
     if dataset is not None:
         raise InputError("a bundle has its own dataset", "omit --dataset")
-    evidence = BundleEvidence(read_bundle(path), word_of(block_hash))
+    meant = None if registry is None else address(registry)
+    evidence = BundleEvidence(read_bundle(path), word_of(block_hash), meant)
     return evidence, evidence.manifest(), evidence.model_file(), evidence.verify_rows
 
 

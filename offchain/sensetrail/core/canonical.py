@@ -11,8 +11,8 @@ from sensetrail.core.primitives import hex_word, keccak256
 from sensetrail.errors import ManifestError
 
 MAX_DEPTH = 64
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
-"""Strings, which may hold brackets, and the brackets outside them."""
+_STRUCTURE = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
+"""What opens and closes strings and brackets; an escaped character is neither."""
 _WORD = re.compile(r"0x[0-9a-fA-F]{64}")
 
 
@@ -97,8 +97,12 @@ def _finite(text: str) -> float:
 
 def _require_shallow(data: bytes) -> None:
     """Refuse deep nesting before parsing: libraries raise the recursion limit so far that the parser would crash."""
-    depth = 0
-    for token in _STRUCTURE.finditer(data):
-        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(token[0], 0)
+    depth, in_string = 0, False
+    for found in _STRUCTURE.finditer(data):
+        token = found[0]
+        if token == b'"':
+            in_string = not in_string
+        elif not in_string:
+            depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(token, 0)
         if depth > MAX_DEPTH:
             raise ValueError(f"nested deeper than {MAX_DEPTH} levels")

@@ -58,13 +58,22 @@ class Evidence(Protocol):
         """Give all blocks from the first to the anchor that have logs of the registries."""
 
     def words(self, contract: Address, slots: Sequence[bytes]) -> Sequence[bytes]:
-        """Give what storage slots hold at the anchor, 32 bytes each."""
+        """Give what storage slots hold at the anchor, 32 bytes each.
+
+        Args:
+            contract: A registry.
+            slots: `sensor_slots`; of the model registry a dataset's, then a model's.
+        """
 
     def block_hash(self, number: int) -> bytes | None:
         """Give the hash of a block up to the anchor, 32 bytes; None where there is none."""
 
-    def transaction(self, block: BlockLogs, index: int) -> Transaction | None:
-        """Give a block's signed transaction by its place; its signature is for the caller to verify."""
+    def transactions(self, places: Sequence[tuple[BlockLogs, int]]) -> Sequence[Transaction | None]:
+        """Give the signed transactions of all own readings; their signatures are for the caller to verify.
+
+        Args:
+            places: Each one's block and place in it, in the order of the chain.
+        """
 
 
 def sensor_slots(layout: Mapping[str, int], history: History) -> list[bytes]:

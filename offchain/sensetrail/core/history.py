@@ -46,6 +46,8 @@ class Device:
         identity_digest: Digest of make, model, serial number and calibration.
         state: Recomputed, to be compared with the storage slot.
         untrusted_since: Unix seconds; None while not revoked.
+        registered_at: Block time of its registration, Unix seconds.
+        revoked_at: Block time of its revocation, Unix seconds; 0 while not revoked.
         gap: The first event whose sequence number does not follow from the event before, if any: something is missing.
     """
 
@@ -53,6 +55,8 @@ class Device:
     identity_digest: bytes
     state: DeviceState
     untrusted_since: int | None = None
+    registered_at: int = 0
+    revoked_at: int = 0
     gap: Log | None = None
 
 
@@ -170,10 +174,10 @@ class Replayer:
             elif event is not None:
                 runs += self._judge(chunk, start, i)
                 start = i
-                self._register(event, log)
+                self._register(event, log, int(chunk.timestamps[chunk.table.block[i]]))
         return [*runs, *self._judge(chunk, start, len(chunk.table))], rejections
 
-    def _register(self, event: object, log: Log) -> None:
+    def _register(self, event: object, log: Log, block_time: int) -> None:
         match event:
             case ProfileAdded(number, rules):
                 if number in self.profiles:
@@ -184,11 +188,12 @@ class Replayer:
                     raise _impossible(f"device {device} was registered twice", log)
                 if profile not in self.profiles:
                     raise _impossible(f"device {device} has profile {profile}, which was never added", log)
-                self.devices[device] = Device(profile, digest, DeviceState(profile))
+                self.devices[device] = Device(profile, digest, DeviceState(profile), registered_at=block_time)
             case DeviceRevoked(device, since):
                 known = self._active(device, log)
                 known.state = replace(known.state, profile=0)
                 known.untrusted_since = since
+                known.revoked_at = block_time
             case _:
                 pass
 

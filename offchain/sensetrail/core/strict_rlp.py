@@ -11,7 +11,11 @@ RlpItem: TypeAlias = "bytes | list[RlpItem]"
 """What RLP encodes: a string of bytes, or a list of such items."""
 
 
-def decode_rlp(data: bytes, depth: int) -> RlpItem:
+MOST_ITEMS = 1 << 20
+"""How many items are taken out of one RLP: empty strings are a byte each, and an object each once they are read."""
+
+
+def decode_rlp(data: bytes, depth: int, most: int = MOST_ITEMS) -> RlpItem:
     """Decode one RLP item that is written in its one canonical form, with nothing behind it.
 
     Not by the `rlp` package: that one calls itself at each nesting and copies what is below, so that a megabyte of
@@ -20,6 +24,7 @@ def decode_rlp(data: bytes, depth: int) -> RlpItem:
     Args:
         data: Hostile bytes.
         depth: How deep lists may nest; 0 for a string alone.
+        most: How many items there may be, at all depths together.
 
     Returns:
         The item, whose encoding is `data`.
@@ -27,19 +32,19 @@ def decode_rlp(data: bytes, depth: int) -> RlpItem:
     Raises:
         VerificationError: It is no such item.
     """
-    item, end = _decode_item(data, 0, len(data), depth)
+    item, end = _decode_item(data, 0, len(data), depth, [most])
     if end != len(data):
         raise _wrong(f"RLP with {len(data) - end} bytes behind it")
     return item
 
 
-def decode_strings(data: bytes) -> list[bytes]:
+def decode_strings(data: bytes, most: int = MOST_ITEMS) -> list[bytes]:
     """Decode RLP that is a list of strings, likewise.
 
     Raises:
         VerificationError: It is none.
     """
-    items = decode_rlp(data, 1)
+    items = decode_rlp(data, 1, most)
     if not isinstance(items, list):
         raise _wrong("an RLP string where a list belongs")
     # Lists deeper down were refused already: this tells the type checker.
@@ -82,10 +87,16 @@ def split_rlp(data: bytes) -> Iterator[bytes]:
         start = body + length
 
 
-def _decode_item(data: bytes, start: int, end: int, depth: int) -> tuple[RlpItem, int]:
-    """Decode the item at `start` that ends at or before `end`; give it and where it ends."""
+def _decode_item(data: bytes, start: int, end: int, depth: int, left: list[int]) -> tuple[RlpItem, int]:
+    """Decode the item at `start` that ends at or before `end`; give it and where it ends.
+
+    `left` holds how many more items there may be.
+    """
     if start >= end:
         raise _wrong("RLP that is cut off")
+    left[0] -= 1
+    if left[0] < 0:
+        raise _wrong("RLP with more items than anything here has")
     first = data[start]
     if first < 0x80:
         return data[start : start + 1], start + 1
@@ -107,7 +118,7 @@ def _decode_item(data: bytes, start: int, end: int, depth: int) -> tuple[RlpItem
         raise _wrong("RLP with a list where a string belongs")
     items: list[RlpItem] = []
     while body < stop:
-        item, body = _decode_item(data, body, stop, depth - 1)
+        item, body = _decode_item(data, body, stop, depth - 1, left)
         items.append(item)
     return items, stop
 

@@ -14,7 +14,7 @@ import rlp
 
 from sensetrail.core.header import json_bytes, json_integer
 from sensetrail.core.primitives import Address, address, address_bytes, keccak256
-from sensetrail.core.signature import recover_parts
+from sensetrail.core.signature import SECP256K1_ORDER, recover_parts
 from sensetrail.core.strict_rlp import RlpItem, decode_integer, decode_rlp
 from sensetrail.errors import VerificationError
 
@@ -66,7 +66,9 @@ class Transaction:
 
     @property
     def sender(self) -> Address | None:
-        """Who signed it; None where the signature is none."""
+        """Who signed it; None where the signature is none, or has the higher s (EIP-2)."""
+        if self.s > SECP256K1_ORDER // 2:
+            return None
         if self.type == 0:
             replay_protection = [] if self.chain_id is None else [self.chain_id, 0, 0]
             digest = keccak256(rlp.encode([*self._body(), *replay_protection]))

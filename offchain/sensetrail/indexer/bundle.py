@@ -158,10 +158,13 @@ def _contract_proof(wire: Wire, contract: Address, slots: Sequence[bytes], block
 
 
 def _transactions(evidence: NodeEvidence) -> Iterator[bytes]:
-    for block in evidence.blocks():
-        for log in block.logs():
-            if log.address == evidence.sensor_registry and log.topics[:1] == (READING_POSTED,):
-                transaction = evidence.transaction(block, log.transaction_index)
-                if transaction is None:
-                    raise AuditError(f"block {block.number} has lost a transaction", "read from another node")
-                yield transaction.encoded
+    places = [
+        (block, log.transaction_index)
+        for block in evidence.blocks()
+        for log in block.logs()
+        if log.address == evidence.sensor_registry and log.topics[:1] == (READING_POSTED,)
+    ]
+    for (block, _), transaction in zip(places, evidence.transactions(places), strict=True):
+        if transaction is None:
+            raise AuditError(f"block {block.number} has lost a transaction", "read from another node")
+        yield transaction.encoded

@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from sensetrail.chain.client import Chain
 from sensetrail.chain.deployment import Deployment
 from sensetrail.chain.wire import Pace, Tell, Wire, call, result_of
-from sensetrail.core.events import READING_POSTED
 from sensetrail.core.header import BlockHeader
 from sensetrail.core.logs import BlockLogs
 from sensetrail.core.primitives import Address, hex_word, keccak256
@@ -45,7 +44,6 @@ class NodeEvidence:
     _anchor: BlockHeader | None = None
     _blocks: list[BlockLogs] | None = None
     _hashes: dict[int, bytes] = field(default_factory=dict)
-    _transactions: dict[tuple[int, int], Transaction] | None = None
 
     @property
     def chain_id(self) -> int:
@@ -139,34 +137,21 @@ class NodeEvidence:
                     )
         return header.hash
 
-    def transaction(self, block: BlockLogs, index: int) -> Transaction | None:
-        """Give a block's signed transaction by its place; its signature is for the caller to verify."""
-        if self._transactions is None:
-            self._transactions = self._read_transactions()
-        return self._transactions.get((block.number, index))
-
-    def _read_transactions(self) -> dict[tuple[int, int], Transaction]:
-        """Read the transactions of all own readings together: there can be one a reading."""
-        places = [
-            (block, log.transaction_index)
-            for block in self.blocks()
-            for log in block.logs()
-            if log.address == self.sensor_registry and log.topics[:1] == (READING_POSTED,)
-        ]
+    def transactions(self, places: Sequence[tuple[BlockLogs, int]]) -> Sequence[Transaction | None]:
+        """Give the signed transactions of all own readings; their signatures are for the caller to verify."""
 
         def questions(span: Sequence[int]) -> bytes:
             method = "eth_getTransactionByBlockHashAndIndex"
             calls = [call(i, method, hex_word(places[i][0].hash), hex(places[i][1])) for i in span]
             return json.dumps(calls).encode()
 
-        found = {}
+        found: list[Transaction | None] = []
         pace = Pace(size=100)
         with self._wire() as wire:
             for span, answer in wire.stream(questions, spans(0, len(places) - 1, pace), pace):
-                for i, response in zip(span, responses(answer, span, "transactions"), strict=True):
+                for response in responses(answer, span, "transactions"):
                     fields = result_of(response)
-                    if fields is not None:
-                        found[places[i][0].number, places[i][1]] = transaction_from_rpc(fields)
+                    found.append(None if fields is None else transaction_from_rpc(fields))
         return found
 
     def _wire(self) -> closing[Wire]:
