@@ -261,7 +261,8 @@ def test_a_node_that_went_away_is_given_up_in_time_and_the_rest_is_for_the_next_
     def gone(calls: list[Call], reply: Reply) -> Reply | None:
         nonlocal asked
         asked += calls[0]["method"] == "eth_getBlockReceipts"
-        return None if asked > 2 else reply
+        # Some are answered twice on a busy machine: what was asked for ahead is asked for again.
+        return None if asked > 3 else reply
 
     proxy.on_reply = gone
     with open_index(site, tmp_path / "index.sqlite") as store:
