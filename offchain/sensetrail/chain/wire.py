@@ -14,17 +14,15 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
-
+from sensetrail.chain.line import Line, parse
 from sensetrail.errors import ChainError, InputError, NodeUnreachableError, RefusedError
 
 TARGET_BYTES = 1_500_000
 """The size of answer at which local nodes are fastest."""
-MAX_ANSWER_BYTES = 1 << 28
 TIMEOUT = 60.0
 PATIENCE = 120.0
 """Seconds without any answer before giving up."""
@@ -115,7 +113,7 @@ class Wire:
         self.name = f"{parts.scheme}://{parts.hostname}" + (f":{port}" if port else "")
         self._tell = tell
         self._patience = patience
-        self._lines = (_Line(url), _Line(url))
+        self._lines = (Line(url, TIMEOUT, 2 * TARGET_BYTES), Line(url, TIMEOUT, 2 * TARGET_BYTES))
 
     def close(self) -> None:
         """Hang up."""
@@ -226,7 +224,7 @@ class Wire:
 @dataclass(slots=True)
 class _Question:
     span: Sequence[int]
-    line: _Line
+    line: Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +267,7 @@ def _attempt(encode: Encode, question: _Question) -> _Trouble | None:
         return _trouble(status, retry_after, line)
 
 
-def _trouble(status: int, retry_after: float, line: _Line) -> _Trouble | None:
+def _trouble(status: int, retry_after: float, line: Line) -> _Trouble | None:
     """Say what is wrong with an answer; None for nothing.
 
     Raises:
@@ -311,18 +309,6 @@ def _judge(error: dict[str, Any], retry_after: float) -> _Trouble:
     return _Trouble(f"refuses ({message[:80]})", is_too_much=True, refusal=refusal)
 
 
-def parse(answer: memoryview) -> Any:
-    """Read an answer as JSON.
-
-    Raises:
-        ChainError: It is none.
-    """
-    try:
-        return json.loads(bytes(answer))
-    except (ValueError, RecursionError) as error:
-        raise ChainError("the node's answer is no JSON", "use another node") from error
-
-
 def result_of(response: Any) -> Any:
     """Give a response's result.
 
@@ -340,99 +326,3 @@ def _first_error(response: Any) -> dict[str, Any] | None:
         if error is not None:
             return error if isinstance(error, dict) else {"message": error}
     return None
-
-
-@dataclass(slots=True)
-class _Line:
-    """One kept connection and its buffer."""
-
-    url: str
-    is_asked: bool = False
-    was_kept: bool = False
-    _connection: http.client.HTTPConnection | None = None
-    _buffer: bytearray = field(default_factory=lambda: bytearray(2 * TARGET_BYTES))
-    _length: int = 0
-
-    @property
-    def answer(self) -> memoryview:
-        return memoryview(self._buffer)[: self._length]
-
-    def send(self, body: bytes) -> None:
-        parts = urlsplit(self.url)
-        self.was_kept = self._connection is not None
-        if self._connection is None:
-            kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-            self._connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT)
-        headers = {"Content-Type": "application/json"}
-        if parts.username is not None:
-            headers["Authorization"] = _basic(parts.username, parts.password or "")
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._connection.request("POST", path, body, headers)
-        self.is_asked = True
-
-    def try_to_send(self, body: bytes) -> None:
-        """Send ahead; where that fails, the answer is asked for in its turn, with patience."""
-        try:
-            self.send(body)
-        except (OSError, http.client.HTTPException):
-            self.close()
-
-    def receive(self) -> tuple[int, float]:
-        """Read an answer into the buffer; give its status, and how long to wait as it says, seconds."""
-        if self._connection is None:
-            raise ConnectionResetError
-        self.is_asked = False
-        response = self._connection.getresponse()
-        length = response.length
-        if length is None:
-            data = response.read(MAX_ANSWER_BYTES + 1)
-            self._keep(len(data))
-            self._buffer[: len(data)] = data
-        else:
-            self._keep(length)
-            view, got = memoryview(self._buffer)[:length], 0
-            while got < length:
-                count = response.readinto(view[got:])
-                if not count:
-                    raise http.client.IncompleteRead(b"", length - got)
-                got += count
-            response.read()
-        after = response.headers.get("Retry-After", "")
-        return response.status, min(float(after), 60.0) if after.isdecimal() else 0.0
-
-    def _keep(self, length: int) -> None:
-        if length > MAX_ANSWER_BYTES:
-            raise RefusedError(f"the node's answer has {length} bytes", "use another node")
-        if length > len(self._buffer):
-            # Not grown in place: views of the last answer may still be held.
-            self._buffer = bytearray(length)
-        self._length = length
-
-    def is_whole(self) -> bool:
-        """Whether nothing of the answer is cut off: it ends as it begins, and as many braces are closed as opened."""
-        ends = bytes(self.answer[:16]).lstrip()[:1] + bytes(self.answer[-16:]).rstrip()[-1:]
-        if ends not in (b"{}", b"[]"):
-            return False
-        answer = np.frombuffer(self.answer, np.uint8)
-        if np.count_nonzero(answer == ord("{")) == np.count_nonzero(answer == ord("}")):
-            return True
-        # Braces in a message, or JSON that is not whole.
-        try:
-            parse(self.answer)
-        except ChainError:
-            return False
-        return True
-
-    def has_error(self) -> bool:
-        return self._buffer.find(b'"error"', 0, self._length) >= 0
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._connection, self.is_asked = None, False
-
-
-def _basic(user: str, password: str) -> str:
-    from base64 import b64encode
-
-    return "Basic " + b64encode(f"{user}:{password}".encode()).decode()

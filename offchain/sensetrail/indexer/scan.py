@@ -53,15 +53,25 @@ class Strings:
         self._answer = answer
         self.start, self.end = quotes[0::2] + 1, quotes[1::2]
         self.length = self.end - self.start
-        # The first letter and the length tell most keys from each other and from all values.
-        self._code = self.length * 256 + self._bytes[self.start]
+        # The first letter and the length tell most keys from each other; no key begins as a hexadecimal value does.
+        first = self._bytes[self.start]
+        self._keys = np.flatnonzero(first != ord("0"))
+        self._code = self.length[self._keys] * 256 + first[self._keys]
 
     def find(self, key: bytes) -> NDArray[np.int64]:
         """Give where a key stands: indices of strings."""
-        found = np.flatnonzero(self._code == len(key) * 256 + key[0])
+        found = self._keys[self._code == len(key) * 256 + key[0]]
         text = self._windows(len(key))[self.start[found]]
         where: NDArray[np.int64] = found[(text == np.frombuffer(key, np.uint8)).all(axis=1)]
         return where
+
+    def behind(self, key: bytes) -> NDArray[np.uint8]:
+        """Give the first character of each value behind a key: of numbers, lists and words too; without spaces."""
+        # A colon is behind a key, and a value behind that; where the answer ends before, it is cut off.
+        where = self.end[self.find(key)] + 2
+        if len(where) and where[-1] >= len(self._bytes):
+            raise UnscannableError
+        return self._bytes[where]
 
     def fixed(self, strings: NDArray[np.int64], size: int) -> bytes:
         """Give the values of strings that are hexadecimal of `size` bytes each, one behind the other."""

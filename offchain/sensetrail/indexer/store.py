@@ -18,6 +18,8 @@ from sensetrail.core.primitives import Address, hex_word
 from sensetrail.errors import StoreHeldError, WorkspaceError, WrongChainError
 
 VERSION = 2
+RECENT_LIMIT = 100_000
+"""How many hashes are kept on a chain that does not say what is final."""
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS origin (version {integer} NOT NULL, genesis_hash {bytes} NOT NULL, "
     "contracts {text} NOT NULL){strict}",
@@ -334,8 +336,8 @@ class Store:
                 cursor.unproven_through,
             ),
         )
-        if cursor.final_number is not None:
-            self._database.execute("DELETE FROM recent WHERE number < ?", (cursor.final_number,))
+        kept_from = cursor.number - RECENT_LIMIT if cursor.final_number is None else cursor.final_number
+        self._database.execute("DELETE FROM recent WHERE number < ?", (kept_from,))
 
     def _transaction(self) -> _Transaction:
         return _Transaction(self._database)

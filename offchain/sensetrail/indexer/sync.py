@@ -29,16 +29,14 @@ from sensetrail.indexer.read import (
     get_header_by_hash,
     read_headers,
     read_proven,
-    read_trusting,
 )
-from sensetrail.indexer.store import Cursor, Store
+from sensetrail.indexer.store import RECENT_LIMIT, Cursor, Store
+from sensetrail.indexer.trusting import read_trusting
 
 TRIES = 5
 """How often the chain may change before a run comes any further; then the node is not believed any more."""
 PAUSE = 0.25
 """Seconds between these tries: a node that is several machines may have one that is behind."""
-RECENT_LIMIT = 100_000
-"""How many hashes are kept on a chain that does not say what is final."""
 
 
 class Word(StrEnum):
