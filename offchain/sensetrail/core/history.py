@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import sha3
 from numpy.typing import NDArray
 
 from sensetrail.core.batch import MAX_SEQUENCE
@@ -27,7 +28,7 @@ from sensetrail.core.events import (
     decode_log,
 )
 from sensetrail.core.logs import BlockLogs, Log, LogTable
-from sensetrail.core.primitives import Address, address_bytes, keccak256
+from sensetrail.core.primitives import Address, address_bytes
 from sensetrail.core.reading import Measurements
 from sensetrail.core.rules import DeviceState, Profile, judge
 from sensetrail.errors import MalformedEventError
@@ -287,8 +288,9 @@ def _chunks(blocks: Iterable[BlockLogs]) -> Iterator[list[BlockLogs]]:
 
 def _extend(head: bytes, headers: Sequence[bytes], data: Sequence[bytes]) -> bytes:
     """Extend a device's head by some events, as `Batch.commit` does by one."""
+    hashed = sha3.keccak_256
     for header, each in zip(headers, data, strict=True):
-        head = keccak256(head + header + keccak256(each))[:20]
+        head = hashed(head + header + hashed(each).digest()).digest()[:20]
     return head
 
 
