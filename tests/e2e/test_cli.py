@@ -18,7 +18,18 @@ from sensetrail.chain.devnet import free_port
 from sensetrail.sensor.keystore import key_address
 
 READINGS = 90
-STEPS = ["code", "events", "heads", "verdicts", "signatures", "dataset", "manifest", "weights", "retraining", "standing"]
+STEPS = [
+    "code",
+    "events",
+    "heads",
+    "verdicts",
+    "signatures",
+    "dataset",
+    "manifest",
+    "weights",
+    "retraining",
+    "standing",
+]
 
 
 def test_from_a_new_chain_to_a_recalled_model(tmp_path: Path) -> None:
