@@ -37,13 +37,13 @@ from sensetrail.core.storage import (
 )
 from sensetrail.core.trie import (
     Account,
-    ordered_proof,
     ordered_root,
     verify_account,
     verify_proof,
     verify_storage,
 )
 from sensetrail.errors import VerificationError
+from tries import indexed
 
 WEIGHTS_DIGEST, MANIFEST_DIGEST = bytes([1]) * 32, bytes([2]) * 32
 NOBODY = address("0x" + "12" * 20)
@@ -279,12 +279,12 @@ def test_one_receipt_is_proven_and_each_change_refused(told: Told) -> None:
     root = header_of(told.site.chain, told.full_block).receipts_root
     encoded = [receipt.encode() for receipt in receipts_of(told.site.chain, told.full_block)]
     for index, value in enumerate(encoded):
-        proof = ordered_proof(encoded, index)
+        proof = indexed(encoded).proof(rlp.encode(index))
         assert verify_proof(root, rlp.encode(index), proof) == value
         for wrong in each_change(proof):
             with pytest.raises(VerificationError):
                 verify_proof(root, rlp.encode(index), wrong)
-    proof = ordered_proof(encoded, 0)
+    proof = indexed(encoded).proof(rlp.encode(0))
     # Another place: its nodes are not there, or show that nothing stands under it.
     for other in range(1, TRANSACTIONS):
         with pytest.raises(VerificationError):

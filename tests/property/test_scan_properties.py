@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from sensetrail.core.header import BlockHeader
 from sensetrail.core.primitives import hex_word
-from sensetrail.core.receipt import ReceiptLog, TransactionReceipt, bloom
+from sensetrail.core.receipt import ReceiptLog, TransactionReceipt, bloom, logs_of
 from sensetrail.core.trie import ordered_root
 from sensetrail.errors import SensetrailError
 from sensetrail.indexer.prove import receipts_root
-from sensetrail.indexer.read import FullHeader, ReorganisedError, _ProvenReader, logs_of, prove_receipts
+from sensetrail.indexer.read import FullHeader, ReorganisedError, _ProvenReader, prove_receipts
 from sensetrail.indexer.scan import Strings, scan_receipts
 
 OURS, OTHER = bytes([1]) * 20, bytes([2]) * 20

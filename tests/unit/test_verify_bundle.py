@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import verify_bundle as script
 from property.strategies import devices, judgements, measurements, measurements_of, profiles, states
-from property.test_trie_properties import ITEMS, trie_of
+from property.test_trie_properties import ITEMS
 from reference_judge import Reading
 from sensetrail.chain.artifact import MODEL_REGISTRY, SENSOR_REGISTRY, load_artifact
 from sensetrail.core import canonical, rules, storage, strict_rlp, trie, typed_data
@@ -37,6 +37,7 @@ from sensetrail.core.rules import INDOOR, DeviceState, Profile
 from sensetrail.core.signature import P256Key, Secp256k1Key, verify
 from sensetrail.errors import ManifestError, SensetrailError, VerificationError
 from story import REGISTRY, Story
+from tries import trie_of
 from unit.test_header import FORKS, block_of
 from unit.test_manifest import MANIFEST, paths, with_value
 from unit.test_receipt import RECEIPTS

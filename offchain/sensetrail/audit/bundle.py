@@ -10,11 +10,11 @@ from sensetrail.core.bundle import Place, dataset_csv
 from sensetrail.core.canonical import canonical_json, parse_json
 from sensetrail.core.dataset import Rows
 from sensetrail.core.header import BlockHeader, may_contain, parse_header
-from sensetrail.core.logs import BlockLogs, Log
+from sensetrail.core.logs import BlockLogs
 from sensetrail.core.manifest import Manifest, parse_manifest
 from sensetrail.core.model_file import ModelFile, parse_model
-from sensetrail.core.primitives import Address, address, address_bytes, hex_word
-from sensetrail.core.receipt import decode_receipt
+from sensetrail.core.primitives import Address, address_bytes, hex_word
+from sensetrail.core.receipt import decode_receipt, logs_of
 from sensetrail.core.storage import DATASET_WORDS
 from sensetrail.core.strict_rlp import RlpItem, decode_rlp, decode_strings, split_rlp
 from sensetrail.core.transaction import Transaction, decode_transaction
@@ -211,15 +211,7 @@ def _prove_block(header: BlockHeader, encoded: Sequence[bytes], contracts: Seque
     root = ordered_root(encoded)
     if root != header.receipts_root:
         raise _failed(f"the receipts of block {header.number} are not its own")
-    logs = []
-    log_index = 0
-    for index, receipt in enumerate(map(decode_receipt, encoded)):
-        for log in receipt.logs:
-            if log.address in contracts:
-                where = address(log.address)
-                logs.append(Log(header.number, header.hash, index, log_index, where, log.topics, log.data))
-            log_index += 1
-    return BlockLogs.of(header.number, header.hash, header.timestamp, header.rlp, logs)
+    return logs_of(header, [decode_receipt(receipt) for receipt in encoded], contracts)
 
 
 def _items(item: RlpItem, count: int | None = None) -> list[RlpItem]:

@@ -38,7 +38,7 @@ MEMBERS = {
 TOTAL_LIMIT = 2 * GIB
 """Of all members together, bytes: they are read into memory."""
 MOST_SWOLLEN = 400
-"""How many times its deflated size a member may have: blocks without transactions reach some 30."""
+"""How many times its deflated size a member of more than a mebibyte may have."""
 CSV_HEADING = "device,sequence,measured_at,temperature,humidity\n"
 
 _LOCAL_HEADER = struct.Struct("<4sHHHHHLLLHH")

@@ -27,7 +27,7 @@ from sensetrail.core.events import (
     Rejected,
     decode_log,
 )
-from sensetrail.core.logs import BlockLogs, Log, LogTable
+from sensetrail.core.logs import BlockLogs, Log, LogTable, portions
 from sensetrail.core.primitives import Address, address_bytes
 from sensetrail.core.reading import Measurements
 from sensetrail.core.rules import DeviceState, Profile, judge
@@ -160,7 +160,7 @@ class Replayer:
         Raises:
             MalformedEventError: Events that no honest node can have served.
         """
-        for chunk in _chunks(blocks):
+        for chunk in portions(blocks, BLOCKS_AT_ONCE, BYTES_AT_ONCE):
             yield self._replay(_Chunk.of(LogTable.of(chunk), self.registry))
 
     def _replay(self, chunk: _Chunk) -> tuple[list[Run], list[tuple[Log, Rejected]]]:
@@ -271,19 +271,6 @@ class _Chunk:
             np.array([block.timestamp for block in table.blocks], np.int64),
             np.array([block.proven for block in table.blocks], bool),
         )
-
-
-def _chunks(blocks: Iterable[BlockLogs]) -> Iterator[list[BlockLogs]]:
-    chunk: list[BlockLogs] = []
-    size = 0
-    for block in blocks:
-        chunk.append(block)
-        size += len(block.entries) + len(block.data)
-        if len(chunk) == BLOCKS_AT_ONCE or size > BYTES_AT_ONCE:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
 
 
 def _extend(head: bytes, headers: Sequence[bytes], data: Sequence[bytes]) -> bytes:

@@ -130,6 +130,20 @@ class BlockLogs:
         return cls(number, block_hash, timestamp, header, entries.tobytes(), topics, data)
 
 
+def portions(blocks: Iterable[BlockLogs], most_blocks: int, most_bytes: int) -> Iterator[list[BlockLogs]]:
+    """Divide blocks into portions that fit memory: of so many blocks, or so many bytes of logs and no block more."""
+    portion: list[BlockLogs] = []
+    size = 0
+    for block in blocks:
+        portion.append(block)
+        size += len(block.entries) + len(block.data)
+        if len(portion) == most_blocks or size > most_bytes:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
+
+
 def gather(logs: Iterable[Log], timestamps: Mapping[int, int]) -> list[BlockLogs]:
     """Put logs, as a node gave them, block by block; nothing is proven by it.
 

@@ -12,7 +12,9 @@ from typing import Any
 
 import rlp
 
-from sensetrail.core.header import BLOOM_LENGTH, bloom_bits, json_bytes, json_integer
+from sensetrail.core.header import BLOOM_LENGTH, BlockHeader, bloom_bits, json_bytes, json_integer
+from sensetrail.core.logs import BlockLogs, Log
+from sensetrail.core.primitives import address
 from sensetrail.core.strict_rlp import RlpItem, decode_integer, decode_rlp
 from sensetrail.errors import VerificationError
 
@@ -121,6 +123,25 @@ def receipt_from_rpc(receipt: Mapping[str, Any]) -> TransactionReceipt:
         raise _wrong("its bloom filter is not its logs'", expected=bloom(logs), actual=stated)
     gas = json_integer(fields.get("cumulativeGasUsed"), "cumulativeGasUsed")
     return TransactionReceipt(kind, status == 1, gas, logs)
+
+
+def logs_of(header: BlockHeader, receipts: Sequence[TransactionReceipt], contracts: Sequence[bytes]) -> BlockLogs:
+    """Take some contracts' logs out of a block's receipts.
+
+    Args:
+        header: The block's.
+        receipts: All of the block's, proven to be its own.
+        contracts: Addresses, 20 bytes each.
+    """
+    logs = []
+    log_index = 0
+    for index, receipt in enumerate(receipts):
+        for log in receipt.logs:
+            if log.address in contracts:
+                where = address(log.address)
+                logs.append(Log(header.number, header.hash, index, log_index, where, log.topics, log.data))
+            log_index += 1
+    return BlockLogs.of(header.number, header.hash, header.timestamp, header.rlp, logs)
 
 
 def _log(item: RlpItem) -> ReceiptLog:

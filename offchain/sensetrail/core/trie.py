@@ -24,14 +24,12 @@ import rlp
 
 from sensetrail.core.primitives import ZERO_WORD, Address, address_bytes, keccak256
 from sensetrail.core.strict_rlp import RlpItem, decode_integer, decode_rlp, decode_strings
-from sensetrail.errors import InputError, VerificationError
+from sensetrail.errors import VerificationError
 
 EMPTY_NODE = b"\x80"
 """The RLP of a trie without keys."""
 EMPTY_ROOT = keccak256(EMPTY_NODE)
 """The root of a trie without keys, 32 bytes."""
-EMPTY_CODE_HASH = keccak256(b"")
-"""The code hash of an account without code, 32 bytes."""
 
 _WORD = 32
 _BRANCH_LENGTH = 17
@@ -71,35 +69,9 @@ def ordered_root(values: Sequence[bytes]) -> bytes:
     Raises:
         VerificationError: A value is empty, which no trie holds.
     """
-    return _build(values, {})
-
-
-def ordered_proof(values: Sequence[bytes], index: int) -> list[bytes]:
-    """Give the proof that value `index` stands where it does under `ordered_root`.
-
-    Args:
-        values: As in `ordered_root`.
-        index: Which of them.
-
-    Returns:
-        The nodes' RLP, the root's first.
-
-    Raises:
-        InputError: There is no such value.
-        VerificationError: A value is empty.
-    """
-    if not 0 <= index < len(values):
-        raise InputError(f"there is no value {index} among {len(values)}", "give the index of one of them")
-    stored: dict[bytes, bytes] = {}
-    root = _build(values, stored)
-    proof: list[bytes] = []
-
-    def resolve(node_hash: bytes) -> bytes:
-        proof.append(stored[node_hash])
-        return proof[-1]
-
-    _walk(root, rlp.encode(index), resolve)
-    return proof
+    if not all(values):
+        raise _wrong("an empty value, which no trie holds")
+    return keccak256(rlp.encode(_node([(_nibbles(rlp.encode(i)), value) for i, value in enumerate(values)])))
 
 
 def verify_proof(root: bytes, key: bytes, proof: Sequence[bytes]) -> bytes | None:
@@ -183,16 +155,7 @@ def verify_storage(storage_root: bytes, slot: bytes, proof: Sequence[bytes]) -> 
     return word.rjust(_WORD, b"\0")
 
 
-def _build(values: Sequence[bytes], stored: dict[bytes, bytes]) -> bytes:
-    """Build the trie of `ordered_root`; put its nodes that are referred to by hash into `stored`, under them."""
-    if not all(values):
-        raise _wrong("an empty value, which no trie holds")
-    root = rlp.encode(_node([(_nibbles(rlp.encode(i)), value) for i, value in enumerate(values)], stored))
-    stored[keccak256(root)] = root
-    return keccak256(root)
-
-
-def _node(pairs: list[_Pair], stored: dict[bytes, bytes]) -> RlpItem:
+def _node(pairs: list[_Pair]) -> RlpItem:
     """Give the node above some pairs, none of whose keys begins another (function c of appendix D)."""
     if not pairs:
         return b""
@@ -202,21 +165,18 @@ def _node(pairs: list[_Pair], stored: dict[bytes, bytes]) -> RlpItem:
     # What the first and the last in order share, all share.
     shared = _shared(min(key for key, _ in pairs), max(key for key, _ in pairs))
     if shared:
-        below = _refer(_node([(key[shared:], value) for key, value in pairs], stored), stored)
+        below = _refer(_node([(key[shared:], value) for key, value in pairs]))
         return [_hex_prefix(path[:shared], is_leaf=False), below]
     parts: list[list[_Pair]] = [[] for _ in range(16)]
     for key, value in pairs:
         parts[key[0]].append((key[1:], value))
-    return [*(_refer(_node(part, stored), stored) for part in parts), b""]
+    return [*(_refer(_node(part)) for part in parts), b""]
 
 
-def _refer(node: RlpItem, stored: dict[bytes, bytes]) -> RlpItem:
+def _refer(node: RlpItem) -> RlpItem:
     """Give how another node refers to this one (function n of appendix D)."""
     encoded: bytes = rlp.encode(node)
-    if not node or len(encoded) < _WORD:
-        return node
-    stored[keccak256(encoded)] = encoded
-    return keccak256(encoded)
+    return node if not node or len(encoded) < _WORD else keccak256(encoded)
 
 
 def _walk(root: bytes, key: bytes, resolve: Callable[[bytes], bytes]) -> bytes | None:

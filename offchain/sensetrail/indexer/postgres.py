@@ -30,7 +30,7 @@ from sensetrail.errors import (
     StoreUnreachableError,
     WorkspaceError,
 )
-from sensetrail.indexer.store import Store
+from sensetrail.indexer.store import Store, open_store
 
 if TYPE_CHECKING:
     import psycopg
@@ -224,12 +224,7 @@ def open_postgres(url: str, genesis_hash: bytes, contracts: Sequence[Address]) -
         genesis_hash: The chain's block 0, 32 bytes.
         contracts: Whose logs it holds.
     """
-    database = PostgresDatabase(url)
-    try:
-        return Store(database, genesis_hash, contracts)
-    except BaseException:
-        database.close()
-        raise
+    return open_store(PostgresDatabase(url), genesis_hash, contracts)
 
 
 def _load_psycopg() -> ModuleType:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sensetrail.core.events import TOPICS, ModelRecalled, ModelRegistered, Rejected, Rejection, decode_log
 from sensetrail.core.history import Replayer, Run
-from sensetrail.core.logs import BlockLogs, Log, LogTable
+from sensetrail.core.logs import BlockLogs, Log, LogTable, portions
 from sensetrail.core.primitives import Address, address_bytes, hex_word
 from sensetrail.core.reading import HUNDREDTHS
 from sensetrail.core.rules import Verdict
@@ -193,7 +193,7 @@ def readings(blocks: Iterable[BlockLogs], registry: Address, wanted: Wanted) -> 
     """
     mask = verdict_mask(wanted.verdicts)
     replayer = Replayer(registry)
-    for portion in _portions(blocks):
+    for portion in portions(blocks, BLOCKS_AT_ONCE, BYTES_AT_ONCE):
         for runs, _ in replayer.feed(portion):
             picked = [(run, rows) for run in runs if len(rows := _pick(run, mask, wanted))]
             if picked:
@@ -301,24 +301,11 @@ def _known(words: Sequence[str], known: Mapping[str, object]) -> list[str]:
     return plain
 
 
-def _portions(blocks: Iterable[BlockLogs]) -> Iterator[list[BlockLogs]]:
-    portion: list[BlockLogs] = []
-    size = 0
-    for block in blocks:
-        portion.append(block)
-        size += len(block.entries) + len(block.data)
-        if len(portion) == BLOCKS_AT_ONCE or size > BYTES_AT_ONCE:
-            yield portion
-            portion, size = [], 0
-    if portion:
-        yield portion
-
-
 def _events(blocks: Iterable[BlockLogs], contract: Address, *names: str) -> Iterator[list[tuple[BlockLogs, Log]]]:
     """Give a contract's events of some kinds, portion by portion."""
     wanted = np.frombuffer(address_bytes(contract), np.uint8)
     topics = [np.frombuffer(topic, np.uint8) for topic, text in TOPICS.items() if text.partition("(")[0] in names]
-    for portion in _portions(blocks):
+    for portion in portions(blocks, BLOCKS_AT_ONCE, BYTES_AT_ONCE):
         table = LogTable.of(portion)
         mine = (table.entries["address"] == wanted).all(axis=1) & (table.entries["topic_count"] > 0)
         logs = np.flatnonzero(mine)

@@ -23,9 +23,9 @@ import numpy as np
 from sensetrail.chain.line import parse
 from sensetrail.chain.wire import Pace, Wire, call, result_of
 from sensetrail.core.header import BlockHeader, header_from_rpc, json_bytes, may_contain
-from sensetrail.core.logs import BlockLogs, Log
-from sensetrail.core.primitives import Address, address, address_bytes, hex_word
-from sensetrail.core.receipt import TransactionReceipt, receipt_from_rpc
+from sensetrail.core.logs import BlockLogs
+from sensetrail.core.primitives import Address, address_bytes, hex_word
+from sensetrail.core.receipt import logs_of, receipt_from_rpc
 from sensetrail.errors import ChainError, ProofError, RefusedError, VerificationError
 from sensetrail.indexer.prove import receipts_root
 from sensetrail.indexer.scan import Strings, UnscannableError, scan_receipts
@@ -352,19 +352,6 @@ def _with_zero_byte(encoded: bytes) -> bytes:
     start = int(encoded[0] < 0xC0)
     status = start + (1 if encoded[start] < 0xF8 else encoded[start] - 0xF6)
     return encoded[:status] + b"\0" + encoded[status + 1 :]
-
-
-def logs_of(header: BlockHeader, receipts: Sequence[TransactionReceipt], contracts: Sequence[bytes]) -> BlockLogs:
-    """Take some contracts' logs out of a block's receipts, which are proven."""
-    logs = []
-    log_index = 0
-    for index, receipt in enumerate(receipts):
-        for log in receipt.logs:
-            if log.address in contracts:
-                where = address(log.address)
-                logs.append(Log(header.number, header.hash, index, log_index, where, log.topics, log.data))
-            log_index += 1
-    return BlockLogs.of(header.number, header.hash, header.timestamp, header.rlp, logs)
 
 
 def has_block_receipts(wire: Wire, number: int) -> bool:

@@ -13,7 +13,7 @@ from typing import IO
 
 from sensetrail.core.primitives import Address
 from sensetrail.errors import WorkspaceError
-from sensetrail.indexer.store import Store
+from sensetrail.indexer.store import Store, open_store
 
 BUSY_TIMEOUT = 30.0
 """Seconds to wait for another's transaction: a command that derives, or a reader's checkpoint."""
@@ -129,7 +129,7 @@ class SqliteDatabase:
 
 def open_sqlite(path: Path, genesis_hash: bytes, contracts: Sequence[Address]) -> Store:
     """Open a store in a file, or make a new one; see `Store`."""
-    return Store(SqliteDatabase(path), genesis_hash, contracts)
+    return open_store(SqliteDatabase(path), genesis_hash, contracts)
 
 
 def _who(text: str) -> str:

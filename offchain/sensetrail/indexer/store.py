@@ -9,7 +9,7 @@ says how far all of it goes, and on whose word. Derived, and made again from the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -341,6 +341,15 @@ class Store:
 
     def _transaction(self) -> _Transaction:
         return _Transaction(self._database)
+
+
+def open_store(database: Database, genesis_hash: bytes, contracts: Sequence[Address]) -> Store:
+    """Open a store in a database; see `Store`. One that is refused is closed."""
+    with ExitStack() as stack:
+        stack.callback(database.close)
+        store = Store(database, genesis_hash, contracts)
+        stack.pop_all()
+    return store
 
 
 class _Transaction:
