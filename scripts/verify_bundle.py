@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import struct
 import sys
@@ -1756,6 +1757,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 findings.append(finding)
                 if not given.json:
                     print(finding, flush=True)
+    except BrokenPipeError:
+        # Who reads what is printed has enough of it: nothing is wrong with the bundle, and nothing is said of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
     except OSError as error:
         print(f"{given.bundle}: {error}", file=sys.stderr)
         return 2

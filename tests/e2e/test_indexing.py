@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -105,8 +107,25 @@ def test_of_two_indexers_at_once_the_second_says_who_is_first(site: Site, tmp_pa
             first.wait()
             index(site, second)
             assert history(site, second).reading_count == 4
-        lock = json.loads((tmp_path / "index.sqlite.lock").read_text())
-        assert lock["pid"] == os.getpid()
+            lock = json.loads((tmp_path / "index.sqlite.lock").read_text())
+            assert lock["pid"] == os.getpid()
+        assert (tmp_path / "index.sqlite.lock").read_text() == ""
+
+
+def test_who_has_just_taken_the_store_is_waited_for_until_it_says_its_name(site: Site, tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    with open_index(site, path) as store, (tmp_path / "index.sqlite.lock").open("w") as taken:
+        fcntl.flock(taken, fcntl.LOCK_EX)
+
+        def name() -> None:
+            taken.write('{"pid": 4711, "since": 0}')
+            taken.flush()
+
+        timer = Timer(0.1, name)
+        timer.start()
+        with pytest.raises(StoreHeldError, match="process 4711"):
+            store.hold()
+        timer.join()
 
 
 def test_with_trust_the_logs_are_the_same_and_every_row_says_unproven(site: Site, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from sensetrail.indexer.store import Store, open_store
 BUSY_TIMEOUT = 30.0
 """Seconds to wait for another's transaction: a command that derives, or a reader's checkpoint."""
 ROWS_AT_ONCE = 64
+TRIES, PAUSE = 25, 0.02
+"""How often, and how many seconds apart, a holder is asked for its name."""
 
 
 class SqliteDatabase:
@@ -103,12 +105,23 @@ class SqliteDatabase:
             return None
         # Not truncated by opening: another's name stands in it.
         lock = os.fdopen(os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o644), "r+")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with lock:
-                return _who(lock.read(500))
-        lock.truncate(0)
+        for _ in range(TRIES):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                # Who has just taken it may not have written his name yet.
+                lock.seek(0)
+                holder = _who(lock.read(500))
+                if holder is not None:
+                    lock.close()
+                    return holder
+                time.sleep(PAUSE)
+        else:
+            lock.close()
+            return "a process that does not say its name"
+        lock.seek(0)
+        lock.truncate()
         json.dump({"pid": os.getpid(), "since": int(time.time())}, lock)
         lock.flush()
         self._lock = lock
@@ -118,6 +131,8 @@ class SqliteDatabase:
         """Close it, and let go of it."""
         self._connection.close()
         if self._lock is not None:
+            # So that the next holder is not taken for this one before it has written its own name.
+            self._lock.truncate(0)
             self._lock.close()
             self._lock = None
 
@@ -132,10 +147,10 @@ def open_sqlite(path: Path, genesis_hash: bytes, contracts: Sequence[Address]) -
     return open_store(SqliteDatabase(path), genesis_hash, contracts)
 
 
-def _who(text: str) -> str:
+def _who(text: str) -> str | None:
     try:
         said = json.loads(text)
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(int(said["since"])))
         return f"process {int(said['pid'])}, since {since}"
     except (ValueError, TypeError, KeyError, OverflowError, OSError):
-        return "a process that does not say its name"
+        return None
