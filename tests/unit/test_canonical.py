@@ -86,3 +86,16 @@ def test_a_digest_of_another_algorithm_or_none(text: str) -> None:
 def test_what_is_not_a_word(text: Any) -> None:
     with pytest.raises(ManifestError, match="is not 32 bytes"):
         parse_word(text)
+
+
+def test_brackets_inside_strings_do_not_nest() -> None:
+    text = "[{" * 100 + '\\"' + "]" * 3
+    assert parse_json(canonical_json([text]), "it") == [text]
+    with pytest.raises(ManifestError, match="nested deeper"):
+        parse_json(b'["\\"",' + b"[" * 100 + b"]" * 101, "it")
+
+
+def test_a_string_that_does_not_end_is_read_once() -> None:
+    # Looked for anew behind each quote, a mebibyte of these would take most of an hour.
+    with pytest.raises(ManifestError):
+        parse_json(b'"' + b'\\"' * (1 << 19), "it")

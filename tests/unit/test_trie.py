@@ -4,7 +4,7 @@ import pytest
 import rlp
 
 from sensetrail.core.primitives import ZERO_WORD, address, address_bytes, keccak256
-from sensetrail.core.strict_rlp import decode_integer, decode_rlp, decode_strings
+from sensetrail.core.strict_rlp import MOST_ITEMS, decode_integer, decode_rlp, decode_strings
 from sensetrail.core.trie import (
     EMPTY_ROOT,
     Account,
@@ -231,3 +231,13 @@ def test_strings_and_integers() -> None:
     for integer in (b"\0", b"\0\x01", b"\x01" * 3):
         with pytest.raises(VerificationError):
             decode_integer(integer, 2)
+
+
+def test_rlp_with_more_items_than_may_be_is_refused() -> None:
+    encoded = rlp.encode([b"", [b"", b""], b"\x01"])
+    assert decode_rlp(encoded, 2, most=6) == [b"", [b"", b""], b"\x01"]
+    with pytest.raises(VerificationError, match="more items"):
+        decode_rlp(encoded, 2, most=5)
+    # A byte an item: read without a limit, four megabytes of it deflated would fill gigabytes.
+    with pytest.raises(VerificationError, match="more items"):
+        decode_strings(b"\xfa" + MOST_ITEMS.to_bytes(3) + b"\x80" * MOST_ITEMS)
