@@ -28,7 +28,7 @@ def main(out: Path, readings: Path | None) -> None:
     if readings is None:
         room = Room("the simulated room", simulate(MIDNIGHT, seed=0), simulated=True)
     else:
-        room = Room(readings.name, read_source(readings).measurements, simulated=False)
+        room = Room.of(readings.name, read_source(readings).measurements)
     workspace = Workspace(out)
     workspace.root.mkdir(parents=True, exist_ok=False)
     with running_devnet(timestamp=room.start - SETUP_TIME) as chain:

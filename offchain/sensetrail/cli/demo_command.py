@@ -10,12 +10,29 @@ import typer
 from rich.progress import Progress
 
 from sensetrail.cli.output import note, print_json, print_section, progress_bar, say
+from sensetrail.cli.reading_options import (
+    AnyTime,
+    ColumnNames,
+    DecimalSign,
+    DelimiterName,
+    EncodingName,
+    LastLineName,
+    OneDevice,
+    SkipInvalid,
+    TimeForm,
+    TimeUnitName,
+    UnitNames,
+    ZoneName,
+    read_file,
+    read_options,
+)
 from sensetrail.cli.session import Json
 from sensetrail.errors import WorkspaceError
 from sensetrail.workspace import Workspace
 
 if TYPE_CHECKING:
     from sensetrail.demo.run import Room
+    from sensetrail.sensor.source import ReadOptions
 
 SIMULATED_START = 1_767_225_600
 """2026-01-01 00:00 UTC: the simulated night."""
@@ -33,7 +50,18 @@ def demo(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="The chain's port (default: any free one).")
     ] = None,
-    skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Leave out rows that hold no reading.")] = False,
+    columns: ColumnNames = None,
+    units: UnitNames = None,
+    device: OneDevice = None,
+    zone: ZoneName = None,
+    time_unit: TimeUnitName = None,
+    time_format: TimeForm = None,
+    any_time: AnyTime = False,
+    delimiter: DelimiterName = None,
+    decimal: DecimalSign = None,
+    encoding: EncodingName = None,
+    last_line: LastLineName = None,
+    skip_invalid: SkipInvalid = False,
     as_json: Json = False,
 ) -> None:
     """Run the paper's two experiments on a local chain, anchor and audit the models, and write a report page.
@@ -44,7 +72,21 @@ def demo(
     from sensetrail.cli.chain_commands import wait_for_signal
     from sensetrail.demo.run import SETUP_TIME, Demo
 
-    room = _room(readings, skip_invalid)
+    options = read_options(
+        columns,
+        units,
+        device,
+        zone,
+        time_unit,
+        time_format,
+        any_time,
+        delimiter,
+        decimal,
+        encoding,
+        last_line,
+        skip_invalid,
+    )
+    room = _room(readings, options)
     workspace = _fresh(out)
     with running_devnet(port, room.start - SETUP_TIME) as chain:
         with progress_bar(quiet=as_json) as progress:
@@ -74,14 +116,14 @@ class _Bars:
         self._progress.update(self._task, completed=done)
 
 
-def _room(readings: Path | None, skip_invalid: bool) -> Room:
+def _room(readings: Path | None, options: ReadOptions) -> Room:
     from sensetrail.demo.run import Room
     from sensetrail.sensor.room import simulate
-    from sensetrail.sensor.source import read_source
 
     if readings is None:
         return Room("the simulated room", simulate(SIMULATED_START, SEED), simulated=True)
-    return Room(readings.name, read_source(readings, skip_invalid=skip_invalid).measurements, simulated=False)
+    source = read_file(readings, options)
+    return Room.of(source.understood.file, source.measurements, source.understood.remarks())
 
 
 def _fresh(out: Path) -> Workspace:

@@ -161,6 +161,6 @@ def parse_time(text: str) -> int:
     Raises:
         InputError: It is neither.
     """
-    from sensetrail.sensor.source import unix_seconds
+    from sensetrail.sensor.moments import unix_seconds
 
     return unix_seconds(text)

@@ -1,7 +1,7 @@
 """How deep JSON is nested, found out before it is parsed.
 
-Python's parser calls itself for every level. Some libraries raise the interpreter's recursion limit so far that deep JSON
-overflows the stack and kills the process, so the depth is bounded before anything is parsed.
+Python's parser calls itself for every level. Some libraries raise the interpreter's recursion limit so far that deep
+JSON overflows the stack and kills the process, so the depth is bounded before anything is parsed.
 """
 
 from __future__ import annotations

@@ -36,6 +36,10 @@ class Verdict(IntFlag):
     TEMPERATURE_STEP = 16
     HUMIDITY_STEP = 32
 
+    def reasons(self) -> list[str]:
+        """Name each thing that is wrong, in words: "temperature range"; nothing for a legal reading."""
+        return [(flag.name or "").lower().replace("_", " ") for flag in self]
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:

@@ -35,3 +35,24 @@ def _shown(character: str) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+GUARDED = r"^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
+"""What a spreadsheet would take for a formula, full-width signs among them, or would after `unguarded`."""
+
+
+def guarded(text: str) -> str:
+    """Keep a spreadsheet from taking a CSV file's text cell for a formula: an apostrophe stands before it.
+
+    `unguarded` gives the text back.
+
+    Example:
+        >>> guarded("=1+1")
+        "'=1+1"
+    """
+    return f"'{text}" if re.match(GUARDED, text) else text
+
+
+def unguarded(text: str) -> str:
+    """Give a text cell back as it was before `guarded`."""
+    return text[1:] if text.startswith("'") and re.match(GUARDED, text) else text

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,12 +26,12 @@ from sensetrail.core.history import History, replay
 from sensetrail.core.manifest import Manifest
 from sensetrail.core.primitives import address
 from sensetrail.core.reading import Measurements
-from sensetrail.core.rules import INDOOR
+from sensetrail.core.rules import INDOOR, DeviceState, Profile, judge
 from sensetrail.dataset.folder import Dataset, write_dataset
 from sensetrail.demo import sections
 from sensetrail.demo.send import ADMIN, DEVICE_ETHER, DemoSender, Outcome, count_attacks, count_clean, demo_key
-from sensetrail.demo.stream import Message, build_stream
-from sensetrail.errors import AuditError
+from sensetrail.demo.stream import Attack, Message, build_stream
+from sensetrail.errors import AuditError, InputError
 from sensetrail.indexer.evidence import NodeEvidence
 from sensetrail.indexer.index import index
 from sensetrail.indexer.sqlite import open_sqlite
@@ -40,14 +41,25 @@ from sensetrail.report.section import Section
 from sensetrail.sensor.room import PAPER_POINTS, law
 from sensetrail.workspace import Workspace, read_model
 
-REVOKED = "revoked sensor"
+ATTACKERS = {Attack.UNKNOWN_DEVICE: "stranger", Attack.REVOKED_DEVICE: "revoked sensor"}
+"""What the devices are called that only attackers have."""
+FEWEST_READINGS = 100
+"""Fewer show nothing: neither attacks among them nor what a model learns."""
+MOST_READINGS = 40_000
+"""Of the simulated and real rooms alike: more take the experiments hours, and show no more."""
 PAPER_ACCURACY = 0.9239
 """The paper's validation accuracy of the traceability experiment."""
 SEEDS = (0, 1, 2, 3, 4)
 HELD_OUT = 0.2
 """Of the clean legal readings, kept from both of the validity experiment's sources to measure their error on."""
+COMMON = 0.005
+"""The share of readings at either end that fitted rules leave out."""
 SETUP_TIME = 3600
 """Seconds before the first reading at which the demo's chain begins."""
+
+if TYPE_CHECKING:
+    from sensetrail.training.configuration import Configuration
+    from sensetrail.training.fit import Trained
 
 Progress = Callable[[str, int, int], None]
 
@@ -60,11 +72,59 @@ class Room:
         name: For the report.
         sensors: Each device's clean measurements.
         simulated: Whether nothing of it was ever measured.
+        profile: The rules that its devices are judged by.
+        notes: What else is to be said of it.
     """
 
     name: str
     sensors: Mapping[str, Measurements]
     simulated: bool
+    profile: Profile = INDOOR
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, sensors: Mapping[str, Measurements], notes: Sequence[str] = ()) -> Room:
+        """Make a room of real readings: at most `MOST_READINGS`, under rules that suit them.
+
+        Args:
+            name: For the report.
+            sensors: Each device's measurements, in order of time.
+            notes: What was understood of them, for the report.
+
+        Raises:
+            InputError: There are too few.
+        """
+        total = sum(map(len, sensors.values()))
+        if total < FEWEST_READINGS:
+            raise InputError(
+                f"{name} has {total} readings: too few to hide attacks among, or to learn from",
+                f"give at least {FEWEST_READINGS}, better {10 * FEWEST_READINGS}",
+            )
+        said = list(notes)
+        if total > MOST_READINGS:
+            sensors = _first(sensors, MOST_READINGS)
+            kept = sum(map(len, sensors.values()))
+            said.append(f"The file has {total} readings; the demo takes the first {kept}.")
+        profile = _profile_for(sensors)
+        if profile is not INDOOR:
+            said.append(
+                "Most of these readings break the rules for a room, so the profile is fitted to them: "
+                f"{profile.temperature_min / 100:.0f} to {profile.temperature_max / 100:.0f} degC in steps of at most "
+                f"{profile.temperature_step / 100:.2f}, {profile.humidity_min / 100:.0f} to "
+                f"{profile.humidity_max / 100:.0f} %RH in steps of at most {profile.humidity_step / 100:.2f}."
+            )
+        return cls(name, sensors, False, profile, tuple(said))
+
+    @property
+    def attackers(self) -> dict[Attack, str]:
+        """The names of the unknown and of the revoked device: no sensor of the room has one of them."""
+        taken = set(self.sensors)
+        names = {}
+        for attack, name in ATTACKERS.items():
+            while name in taken:
+                name += "'"
+            names[attack] = name
+        return names
 
     @property
     def start(self) -> int:
@@ -85,6 +145,7 @@ class Demo:
         on_progress: Told of what takes time: description, done, total.
         models: Name to manifest of what was anchored.
         results: The report's figures for programs, as JSON.
+        missing: Which attacks could not be hidden among the readings.
     """
 
     chain: Chain
@@ -96,6 +157,7 @@ class Demo:
     sections: list[Section] = field(default_factory=list)
     models: dict[str, Manifest] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)
+    missing: Sequence[str] = ()
 
     def run(self) -> Path:
         """Run everything.
@@ -107,16 +169,18 @@ class Demo:
             AuditError: An audit step failed; the report is written all the same.
         """
         self.results["room"] = {"name": self.room.name, "simulated": self.room.simulated}
-        self._tell(sections.room(self.room.name, self.room.sensors, self.room.simulated))
+        self._tell(sections.room(self.room.name, self.room.sensors, self.room.simulated, self.room.notes))
         deployment = self._deploy()
         outcomes = self._send(deployment)
         history, dataset = self._index(deployment, outcomes)
         attacks, clean = count_attacks(outcomes), count_clean(outcomes)
         self.results["attacks"] = [asdict(count) for count in attacks]
         self.results["clean"] = asdict(clean)
-        self._tell(sections.chain(attacks, clean, history, outcomes))
+        self.results["not_hidden"] = list(self.missing)
+        self._tell(sections.chain(attacks, clean, history, outcomes, self.missing))
         self._tell(sections.dataset(dataset))
         self._validity(dataset.rows, outcomes)
+        self._humidity(dataset)
         self._traceability(dataset)
         self._anchor(deployment, dataset)
         failed = self._audit(deployment, dataset)
@@ -136,16 +200,19 @@ class Demo:
         deployment = deploy(self.chain, admin)
         self.workspace.write_deployment(deployment)
         registry = SensorRegistry(self.chain, deployment.sensor_registry)
-        profile = registry.add_profile(admin, INDOOR)
-        for name in (*self.room.sensors, REVOKED):
+        profile = registry.add_profile(admin, self.room.profile)
+        revoked = self.room.attackers[Attack.REVOKED_DEVICE]
+        for name in (*self.room.sensors, revoked):
             device = address(demo_key(name).address)
             registry.register_device(admin, device, profile, json_digest({"demo device": name}))
             self.chain.wait(self.chain.send(admin, device, value=DEVICE_ETHER))
-        registry.revoke_device(admin, address(demo_key(REVOKED).address), 0)
+        registry.revoke_device(admin, address(demo_key(revoked).address), 0)
         return deployment
 
     def _send(self, deployment: Deployment) -> list[Outcome]:
-        messages = build_stream(self.room.sensors, self.seed)
+        stream = build_stream(self.room.sensors, self.room.profile, self.room.attackers, self.seed)
+        self.missing = stream.missing
+        messages = stream.messages
         done = 0
 
         def sent(_: Outcome) -> None:
@@ -216,12 +283,14 @@ class Demo:
         return points, [float(np.mean(humidity[index])) for index in nearest]
 
     def _traceability(self, dataset: Dataset) -> None:
-        from sensetrail.training.configuration import DEFAULT_DEVICE, DEFAULT_HUMIDITY
-        from sensetrail.training.fit import train
-        from sensetrail.training.make import write_model
+        from sensetrail.training.configuration import DEFAULT_DEVICE
         from sensetrail.training.traceability import run_traceability
 
-        steps = _counted(self.on_progress, "traceability experiment", len(SEEDS) + 2)
+        if len(np.unique(dataset.rows.device)) < 2:
+            self.results["traceability"] = None
+            self._tell(sections.no_traceability())
+            return
+        steps = _counted(self.on_progress, "traceability experiment", len(SEEDS) + 1)
         result = run_traceability(dataset.rows, DEFAULT_DEVICE, steps, SEEDS[1:])
         self.results["traceability"] = {
             "shuffled": result.accuracies.tolist(),
@@ -233,14 +302,20 @@ class Demo:
         self._tell(section)
         if section.figure is not None:
             (self.workspace.root / "figure-4.png").write_bytes(section.figure.png)
-        humidity = train(dataset.rows, DEFAULT_HUMIDITY)
-        steps("humidity model on the whole dataset")
-        for name, trained, configuration in (
-            ("humidity", humidity, DEFAULT_HUMIDITY),
-            ("device", result.shuffled, DEFAULT_DEVICE),
-        ):
-            folder = self.workspace.model(name)
-            self.models[name] = write_model(folder, trained, dataset.selection, dataset.record, configuration)
+        self._keep("device", result.shuffled, dataset, DEFAULT_DEVICE)
+
+    def _humidity(self, dataset: Dataset) -> None:
+        from sensetrail.training.configuration import DEFAULT_HUMIDITY
+        from sensetrail.training.fit import train
+
+        _counted(self.on_progress, "humidity model on the whole dataset", 1)
+        self._keep("humidity", train(dataset.rows, DEFAULT_HUMIDITY), dataset, DEFAULT_HUMIDITY)
+
+    def _keep(self, name: str, trained: Trained, dataset: Dataset, configuration: Configuration) -> None:
+        from sensetrail.training.make import write_model
+
+        folder = self.workspace.model(name)
+        self.models[name] = write_model(folder, trained, dataset.selection, dataset.record, configuration)
 
     def _anchor(self, deployment: Deployment, dataset: Dataset) -> None:
         registry = ModelRegistry(self.chain, deployment.model_registry)
@@ -300,6 +375,41 @@ def direct_rows(messages: Iterator[Message], held_out: Rows) -> Rows:
         parts.append(Rows(device, sequence, taken.measured_at, taken.temperature, taken.humidity))
         count += len(index)
     return Rows.concatenate(parts)
+
+
+def _first(sensors: Mapping[str, Measurements], count: int) -> dict[str, Measurements]:
+    """Give the first readings of all sensors together, about so many; a sensor that has none among them is left out."""
+    times = np.sort(np.concatenate([readings.measured_at for readings in sensors.values()]))
+    end = int(times[count])
+    parts = {name: readings[readings.measured_at < end] for name, readings in sensors.items()}
+    return {name: part for name, part in parts.items() if len(part)}
+
+
+def _profile_for(sensors: Mapping[str, Measurements]) -> Profile:
+    """Give the rules for a room, or rules fitted to the readings where a room's make most of them illegal."""
+    verdicts = [judge(clean, DeviceState(1), INDOOR, clean.measured_at)[0] for clean in sensors.values()]
+    if 2 * sum(int((each == 0).sum()) for each in verdicts) >= sum(map(len, verdicts)):
+        return INDOOR
+    temperature, humidity = (
+        np.concatenate([getattr(clean, name) for clean in sensors.values()]) for name in ("temperature", "humidity")
+    )
+    steps = [
+        np.concatenate([np.abs(np.diff(getattr(clean, name))) for clean in sensors.values()])
+        for name in ("temperature", "humidity")
+    ]
+    usual = (COMMON, 1 - COMMON)
+    coldest, warmest = (np.quantile(temperature, share) for share in usual)
+    driest, dampest = (np.quantile(humidity, share) for share in usual)
+    step, damp_step = (max(1, np.quantile(each, 1 - COMMON)) for each in steps)
+    return replace(
+        INDOOR,
+        temperature_min=100 * math.floor(coldest / 100),
+        temperature_max=100 * math.ceil(warmest / 100),
+        temperature_step=max(INDOOR.temperature_step, math.ceil(step)),
+        humidity_min=100 * math.floor(driest / 100),
+        humidity_max=100 * math.ceil(dampest / 100),
+        humidity_step=max(INDOOR.humidity_step, math.ceil(damp_step)),
+    )
 
 
 def _counted(on_progress: Progress, description: str, total: int) -> Callable[[str], None]:

@@ -17,6 +17,7 @@ from sensetrail.core.manifest import Manifest
 from sensetrail.core.primitives import hex_word
 from sensetrail.core.reading import Measurements
 from sensetrail.core.rules import Verdict
+from sensetrail.core.text import printable
 from sensetrail.dataset.folder import Dataset
 from sensetrail.demo.send import AttackCount, CleanCount, Outcome
 from sensetrail.report.figures import figure_4
@@ -31,12 +32,12 @@ LEAD = "From two sensors in a room to audited models, on a local throw-away chai
 NONE = "-"
 
 
-def room(name: str, sensors: Mapping[str, Measurements], simulated: bool) -> Section:
+def room(name: str, sensors: Mapping[str, Measurements], simulated: bool, notes: Sequence[str] = ()) -> Section:
     """Say where the readings come from, and what is simulated."""
     rows: list[tuple[str, ...]] = []
     for device, readings in sorted(sensors.items()):
         moments = [np.datetime64(int(moment), "s") for moment in readings.measured_at[[0, -1]]]
-        rows.append((device, str(len(readings)), *(str(moment).replace("T", " ") for moment in moments)))
+        rows.append((printable(device), str(len(readings)), *(str(moment).replace("T", " ") for moment in moments)))
     if simulated:
         said = (
             "SIMULATED: no sensor measured these readings. The paper never published its own, so a room is simulated: "
@@ -46,10 +47,16 @@ def room(name: str, sensors: Mapping[str, Measurements], simulated: bool) -> Sec
         said = (f"Real readings from {name}, as they were recorded.",)
     also = "The attackers, all keys and the chain (a local devnet) are the demo's own; its clock follows the readings."
     columns = ("device", "readings", "first (UTC)", "last (UTC)")
-    return Section("The room", (*said, also), Table(columns, rows, frozenset({1})))
+    return Section("The room", (*said, *notes, also), Table(columns, rows, frozenset({1})))
 
 
-def chain(attacks: Sequence[AttackCount], clean: CleanCount, history: History, outcomes: Sequence[Outcome]) -> Section:
+def chain(
+    attacks: Sequence[AttackCount],
+    clean: CleanCount,
+    history: History,
+    outcomes: Sequence[Outcome],
+    missing: Sequence[str] = (),
+) -> Section:
     """Say how many of each attack the contract caught, and what it said of the rest."""
     rows: list[tuple[str, ...]] = [(str(c.attack), str(c.messages), str(c.readings), str(c.caught)) for c in attacks]
     total = [sum(values) for values in zip(*((c.messages, c.readings, c.caught) for c in attacks), strict=True)]
@@ -68,6 +75,7 @@ def chain(attacks: Sequence[AttackCount], clean: CleanCount, history: History, o
             "verdicts: " + ", ".join([f"{history.legal_count} legal", *_flags(verdicts)]),
             "rejections: " + ", ".join(f"{reasons[r]} {_words(r.name)}" for r in Rejection if reasons[r]),
             f"gas: {gas} in all, {gas / max(1, history.reading_count):.0f} a reading accepted",
+            *(f"not hidden: {sentence}" for sentence in missing),
         ),
     )
 
@@ -140,6 +148,14 @@ def traceability(result: TraceabilityResult, paper_accuracy: float, simulated: b
             "A shuffled split leaks: a reading's neighbours in time are in the training part. Only the chronological "
             "figure tells how well the device would be known tomorrow.",
         ),
+    )
+
+
+def no_traceability() -> Section:
+    """Say why there is no Figure 4."""
+    return Section(
+        "Figure 4: which device made a reading",
+        ("Skipped: the dataset has the readings of one device, and telling devices apart takes two.",),
     )
 
 

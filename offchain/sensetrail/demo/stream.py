@@ -2,22 +2,22 @@
 
 Attacks with a device's own key (a faulty or taken-over sensor) are readings between the clean ones. Attacks from
 outside are batches of false readings: of an unknown device, with a forged signature, of a revoked device, altered on
-the way; and replays of genuine batches.
+the way; and replays of genuine batches. Their number goes with the readings: few readings hide few attacks, and what
+cannot be hidden at all is said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sensetrail.core.batch import MAX_GAP
-from sensetrail.core.reading import Measurements
-from sensetrail.core.rules import INDOOR
-from sensetrail.errors import InputError
+from sensetrail.core.reading import HUMIDITY_LIMITS, TEMPERATURE_LIMITS, Measurements
+from sensetrail.core.rules import Profile
 from sensetrail.sensor.room import false_measurements
 
 BATCH = 60
@@ -26,16 +26,20 @@ OWN_LIMIT = 2000
 """The first device sends its own transactions if it has at most this many readings; all others send batches."""
 FALSE_BATCH = 20
 FALSE_BATCHES = 5
-"""Of each attack from outside: so many batches of so many false readings."""
+"""Of each attack from outside: so many batches of so many false readings, at most."""
+CLEAN_A_FALSE = 80
+"""A false batch has at most one reading for so many clean ones."""
 ALTERED_BATCHES = 2
 """Genuine batches whose values are replaced on the way; the genuine ones arrive all the same."""
 REPLAYS = 5
 REPLAY_DELAY = 900
 """Seconds."""
 SINGLES = 6
-"""Of each attack with a device's own key."""
-MIN_GAP = 10
-"""Seconds: a reading is slipped in only between two that are at least this far apart."""
+"""Of each attack with a device's own key, at most."""
+CLEAN_A_SINGLE = 35
+"""One reading in so many may be such an attack."""
+MIN_GAP = 2
+"""Seconds: a reading is slipped in only between two that are at least this far apart: one has to fit between."""
 
 
 class Attack(StrEnum):
@@ -77,40 +81,67 @@ class Message:
     original: Message | None = None
 
 
-def build_stream(sensors: Mapping[str, Measurements], seed: int) -> list[Message]:
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What is sent.
+
+    Attributes:
+        messages: By the time they are sent.
+        missing: What could not be hidden among the readings, a sentence each.
+    """
+
+    messages: Sequence[Message]
+    missing: Sequence[str] = field(default=())
+
+
+def build_stream(
+    sensors: Mapping[str, Measurements], profile: Profile, attackers: Mapping[Attack, str], seed: int
+) -> Stream:
     """Put the sensors' readings and the attacks into one stream.
 
     Args:
-        sensors: At least two devices' clean measurements, in order of time.
+        sensors: The devices' clean measurements, in order of time.
+        profile: The rules that the attackers know.
+        attackers: The names of the unknown and of the revoked device.
         seed: Of the attacks' places and values.
 
     Returns:
-        Messages by the time they are sent.
-
-    Raises:
-        InputError: Fewer than two devices, or a device with too few readings to hide attacks among.
+        The messages, and what could not be hidden among them.
     """
-    if len(sensors) < 2:
-        raise InputError("the experiments need two devices or more", "give readings of at least two devices")
     generator = np.random.default_rng(seed)
     genuine: list[Message] = []
+    missing = []
     for position, (name, clean) in enumerate(sorted(sensors.items())):
-        own = position == 0 and len(clean) <= OWN_LIMIT
-        genuine += _device_messages(name, clean, own, generator)
+        attacks = _slipped_in(clean, profile, generator)
+        if len(attacks) < SINGLES * len(WITH_KEY):
+            missing.append(
+                f"device {name}: {len(attacks)} of {SINGLES * len(WITH_KEY)} attacks with its own key: its "
+                f"{len(clean)} readings hide no more"
+            )
+        # One alone sends batches: most attacks are on those.
+        own = position == 0 and len(sensors) > 1 and len(clean) <= OWN_LIMIT
+        genuine += _device_messages(name, clean, own, attacks)
     batches = sorted((m for m in genuine if not m.own and m.attack is None), key=lambda m: m.sent_at)
-    everyone = _joined(sensors)
-    attacks = [
-        *_false_batches(everyone, batches, generator, seed),
-        *_altered(everyone, batches, generator, seed),
+    everyone = Measurements.concatenate(list(sensors.values()))
+    lies = _Lies(everyone, profile, seed)
+    attacks_from_outside = [
+        *_false_batches(lies, batches, attackers, generator),
+        *_altered(lies, batches, generator),
         *_replays(batches, generator),
     ]
     # The sort is stable: an altered message goes before its original, which is sent in the same second.
-    return sorted([*attacks, *genuine], key=lambda message: message.sent_at)
+    messages = sorted([*attacks_from_outside, *genuine], key=lambda message: message.sent_at)
+    sent = {message.attack for message in messages}
+    missing += [f"{attack}: not one could be hidden" for attack in Attack if attack not in sent]
+    return Stream(messages, missing)
 
 
-def _device_messages(name: str, clean: Measurements, own: bool, generator: np.random.Generator) -> Iterator[Message]:
-    attacks = _slipped_in(name, clean, generator)
-    starts = sorted({0, *range(0, len(clean), 1 if own else BATCH), *attacks})
+def _device_messages(
+    name: str, clean: Measurements, own: bool, attacks: Mapping[int, tuple[Attack, Measurements]]
+) -> Iterator[Message]:
+    # A batch holds no gap above MAX_GAP: behind one, the next begins.
+    gaps = 1 + np.flatnonzero(np.diff(clean.measured_at) > MAX_GAP)
+    starts = sorted({0, *range(0, len(clean), 1 if own else BATCH), *attacks, *gaps.tolist()})
     for start, end in zip(starts, [*starts[1:], len(clean)], strict=True):
         if start in attacks:
             attack, reading = attacks[start]
@@ -121,63 +152,95 @@ def _device_messages(name: str, clean: Measurements, own: bool, generator: np.ra
 
 
 def _slipped_in(
-    name: str, clean: Measurements, generator: np.random.Generator
+    clean: Measurements, profile: Profile, generator: np.random.Generator
 ) -> dict[int, tuple[Attack, Measurements]]:
     """Give attacks with the device's key: before which clean reading, and what."""
     gaps = np.diff(clean.measured_at)
     # Not in the first hour or so, so that there is a past to back-date into; not side by side.
     places = 1 + np.flatnonzero((gaps >= MIN_GAP) & (gaps <= MAX_GAP))
     places = places[places > len(clean) // 6][::2]
-    wanted = SINGLES * len(WITH_KEY)
-    if len(places) < wanted:
-        raise InputError(f"device {name} has too few readings to hide {wanted} attacks among", "give a longer file")
-    chosen = generator.choice(places, wanted, replace=False)
+    count = min(SINGLES * len(WITH_KEY), len(places), len(clean) // CLEAN_A_SINGLE)
+    kinds = (WITH_KEY * SINGLES)[:count]
+    chosen = generator.choice(places, count, replace=False).tolist() if count else []
     return {
-        int(place): (attack, _attack_reading(attack, clean, int(place)))
-        for place, attack in zip(chosen, WITH_KEY * SINGLES, strict=True)
+        place: (attack, _attack_reading(attack, clean, place, profile))
+        for place, attack in zip(chosen, kinds, strict=True)
     }
 
 
-def _attack_reading(attack: Attack, clean: Measurements, place: int) -> Measurements:
+def _attack_reading(attack: Attack, clean: Measurements, place: int, profile: Profile) -> Measurements:
     before = place - 1
     measured_at = int(clean.measured_at[before]) + 1
     temperature, humidity = int(clean.temperature[before]), int(clean.humidity[before])
     match attack:
         case Attack.OUT_OF_RANGE:
-            temperature = 85_00
+            temperature = min(profile.temperature_max + 35_00, TEMPERATURE_LIMITS[1])
         case Attack.JUMP:
-            temperature += 6_00 if temperature < 40_00 else -6_00
-            humidity += -20_00 if humidity > 40_00 else 20_00
+            temperature = _jumped(temperature, profile.temperature_step + 5_00, profile.temperature_max - 10_00)
+            humidity = _jumped(humidity, profile.humidity_step + 15_00, 40_00)
+            humidity = min(max(humidity, HUMIDITY_LIMITS[0]), HUMIDITY_LIMITS[1])
         case Attack.BACK_DATED:
-            measured_at = int(clean.measured_at[before]) - 600
+            measured_at = max(0, int(clean.measured_at[before]) - 600)
         case Attack.FUTURE_DATED:
-            measured_at += 7200
+            # Far enough even where the chain's clock runs ahead: each message takes it a second at least.
+            measured_at += 7200 + len(clean)
         case _:
             raise AssertionError(attack)
     return Measurements.of(measured_at, temperature, humidity)
 
 
+def _jumped(value: int, step: int, bound: int) -> int:
+    """Move a value by a step towards where there is room: up below the bound, down above it."""
+    return value + step if value < bound else value - step
+
+
+@dataclass(frozen=True, slots=True)
+class _Lies:
+    """What the attackers claim, known to pass the rules: too dry, where the room is at its usual temperatures."""
+
+    everyone: Measurements
+    profile: Profile
+    seed: int
+
+    @property
+    def batch(self) -> int:
+        """Readings of a false batch."""
+        return min(FALSE_BATCH, max(1, len(self.everyone) // CLEAN_A_FALSE))
+
+    def values(self, count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Make up temperatures, 0.01 degC, and humidities, 0.01 %RH, shape `(count,)` each."""
+        everyone = self.everyone
+        temperature, humidity = false_measurements(count, self.seed + seed)
+        low, high = np.quantile(everyone.temperature, (0.05, 0.95))
+        if not low < temperature.min() <= temperature.max() < high:
+            # Another room than the simulated one: the same lie about the middle of its temperatures.
+            generator = np.random.default_rng(self.seed + seed)
+            middle = np.quantile(everyone.temperature, (0.4, 0.6))
+            temperature = np.rint(generator.uniform(float(middle[0]), float(middle[1]), count)).astype(np.int64)
+            too_dry = float(np.median(everyone.humidity)) - generator.uniform(15_00, 22_00, count)
+            humidity = np.rint(np.maximum(too_dry, self.profile.humidity_min + 50)).astype(np.int64)
+        return temperature, humidity
+
+
 def _false_batches(
-    everyone: Measurements, batches: list[Message], generator: np.random.Generator, seed: int
+    lies: _Lies, batches: list[Message], attackers: Mapping[Attack, str], generator: np.random.Generator
 ) -> Iterator[Message]:
+    everyone, size = lies.everyone, lies.batch
     times = np.linspace(everyone.measured_at.min(), everyone.measured_at.max(), FALSE_BATCHES + 2)[1:-1].astype(int)
-    names = {Attack.UNKNOWN_DEVICE: "stranger", Attack.REVOKED_DEVICE: "revoked sensor"}
     for number, attack in enumerate(OUTSIDE):
         for sent_at in times.tolist():
-            values = _false_values(everyone, FALSE_BATCH, seed + 1000 * number + sent_at)
-            measured_at = sent_at - 30 * np.arange(FALSE_BATCH, dtype=np.int64)[::-1]
+            values = lies.values(size, 1000 * number + sent_at)
+            measured_at = sent_at - 30 * np.arange(size, dtype=np.int64)[::-1]
             victim = batches[int(generator.integers(len(batches)))].device
-            name = names.get(attack, victim)
+            name = attackers.get(attack, victim)
             yield Message(sent_at, name, Measurements(measured_at, *values), attack=attack)
 
 
-def _altered(
-    everyone: Measurements, batches: list[Message], generator: np.random.Generator, seed: int
-) -> Iterator[Message]:
+def _altered(lies: _Lies, batches: list[Message], generator: np.random.Generator) -> Iterator[Message]:
     for place in generator.choice(len(batches), min(ALTERED_BATCHES, len(batches)), replace=False).tolist():
         original = batches[place]
         times = original.measurements.measured_at
-        false = Measurements(times, *_false_values(everyone, len(times), seed + 5000 + place))
+        false = Measurements(times, *lies.values(len(times), 5000 + place))
         yield Message(original.sent_at, original.device, false, attack=Attack.ALTERED, original=original)
 
 
@@ -192,26 +255,3 @@ def _replays(batches: list[Message], generator: np.random.Generator) -> Iterator
             attack=Attack.REPLAY,
             original=original,
         )
-
-
-def _false_values(everyone: Measurements, count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """False readings that every rule of the profile allows: too dry, where the room is at its usual temperatures."""
-    temperature, humidity = false_measurements(count, seed)
-    low, high = np.quantile(everyone.temperature, (0.05, 0.95))
-    if not low < temperature.min() <= temperature.max() < high:
-        # Another room than the simulated one: the same lie about the middle of its temperatures.
-        generator = np.random.default_rng(seed)
-        middle = np.quantile(everyone.temperature, (0.4, 0.6))
-        temperature = np.rint(generator.uniform(float(middle[0]), float(middle[1]), count)).astype(np.int64)
-        too_dry = float(np.median(everyone.humidity)) - generator.uniform(15_00, 22_00, count)
-        humidity = np.rint(np.maximum(too_dry, INDOOR.humidity_min + 50)).astype(np.int64)
-    return temperature, humidity
-
-
-def _joined(sensors: Mapping[str, Measurements]) -> Measurements:
-    parts = list(sensors.values())
-    return Measurements(
-        np.concatenate([part.measured_at for part in parts]),
-        np.concatenate([part.temperature for part in parts]),
-        np.concatenate([part.humidity for part in parts]),
-    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -79,6 +79,19 @@ class Outbox:
             self._database.executescript(SCHEMA)
         except sqlite3.DatabaseError as error:
             raise WorkspaceError(f"{path} is not an outbox: {error}", "restore it from a backup") from error
+
+    @classmethod
+    def rehearsal(cls, path: Path) -> Outbox:
+        """Open a copy of an outbox in memory: what is done to it is forgotten, and the file stays as it is.
+
+        Args:
+            path: The outbox's file; where there is none, the copy is empty.
+        """
+        copy = cls(Path(":memory:"))
+        if path.is_file():
+            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as original:
+                original.backup(copy._database)
+        return copy
 
     def __enter__(self) -> Outbox:
         return self

@@ -129,10 +129,12 @@ def send_batches(
         RejectedError: The registry did not accept a batch; what it accepted beside it is noted in the outbox.
     """
     separator = registry.domain_separator()
-    for batches in _rounds(registry, outbox, devices, max(1, min(size, MAX_COUNT))):
-        signed = [(batch, key.sign(batch_digest(batch, separator))) for key, batch, _ in batches]
-        parts = [(key.address, batch.header.first_sequence, batch.header.count) for key, batch, _ in batches]
-        before_sending(max(last for _, _, last in batches))
+    keys = {key.address: key for key in devices}
+    pending = [(device, found) for device in keys if (found := settle(registry, outbox, device))]
+    for batches in plan(pending, size):
+        signed = [(batch, keys[batch.header.device].sign(batch_digest(batch, separator))) for batch, _ in batches]
+        parts = [(batch.header.device, batch.header.first_sequence, batch.header.count) for batch, _ in batches]
+        before_sending(max(last for _, last in batches))
 
         def note(transaction_hash: bytes, parts: Sequence[tuple[Address, int, int]] = parts) -> None:
             for part in parts:
@@ -169,28 +171,34 @@ def settle(registry: SensorRegistry, outbox: Outbox, device: Address) -> Pending
     return outbox.pending(device)
 
 
-Planned = tuple[DeviceKey, Batch, int]
-"""A batch, its device's key, and the time of its last reading (Unix s)."""
+Planned = tuple[Batch, int]
+"""A batch, and the time of its last reading (Unix s)."""
 
 
-def _rounds(
-    registry: SensorRegistry, outbox: Outbox, devices: Sequence[DeviceKey], size: int
-) -> Iterator[list[Planned]]:
-    """Give what each transaction carries: the next readings of each device, in the cheapest batches."""
-    pending = [(key, found) for key in devices if (found := settle(registry, outbox, key.address))]
+def plan(pending: Sequence[tuple[Address, Pending]], size: int = DEFAULT_BATCH) -> Iterator[list[Planned]]:
+    """Divide what is to be sent into transactions: the next readings of each device, in the cheapest batches.
+
+    Args:
+        pending: Each device's readings.
+        size: The most readings of one device that a transaction takes.
+
+    Yields:
+        What each transaction carries.
+    """
+    size = max(1, min(size, MAX_COUNT))
     for start in range(0, max((len(found.measurements) for _, found in pending), default=0), size):
         batches: list[Planned] = []
         gas = 0
-        for key, found in pending:
+        for device, found in pending:
             readings = found.measurements[start : start + size]
             for part in pack(readings) if len(readings) else []:
                 chosen = readings[part.start : part.stop]
-                batch = encode(key.address, found.first_sequence + start + part.start, chosen, part.kind)
+                batch = encode(device, found.first_sequence + start + part.start, chosen, part.kind)
                 worst = WORST_BATCH_GAS + WORST_READING_GAS * len(chosen)
                 if batches and gas + worst > TRANSACTION_GAS_CAP:
                     yield batches
                     batches, gas = [], 0
-                batches.append((key, batch, int(chosen.measured_at[-1])))
+                batches.append((batch, int(chosen.measured_at[-1])))
                 gas += worst
         yield batches
 

@@ -1,26 +1,141 @@
-"""Readings from files: CSV or Parquet with the columns device, time, temperature (degC), humidity (%RH).
+"""Readings from files: CSV, Parquet, a folder of Parquet files, or a pipe; plain or gzipped.
 
-Other columns are ignored. Times are ISO 8601 (without a zone: UTC) or Unix seconds; fractions are cut off, because the
-chain's clock counts whole seconds.
+A table has the columns device, time, temperature and humidity (`sensor.columns`); others are ignored. What is
+understood of it is said (`Understood`). What cannot be understood beyond doubt is refused with its row, because a
+reading that was misread stays on a chain for good: `read_source` gives what a plain reading of the table says, or
+raises.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import gzip
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO, cast
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from sensetrail.core.reading import HUMIDITY_LIMITS, TEMPERATURE_LIMITS, TIME_LIMITS, Measurements, quantise
+from sensetrail.core.names import device_name
+from sensetrail.core.reading import Measurements
+from sensetrail.core.text import printable, unguarded
 from sensetrail.errors import InputError, ReadingError
+from sensetrail.sensor.columns import COLUMNS, Columns, find_columns
+from sensetrail.sensor.csv_table import Dialect, TextTable, open_table
+from sensetrail.sensor.moments import LONGEST_FALL, LONGEST_JUMP, Clock, Moment, parse_moment, require_plausible, settle
+from sensetrail.sensor.parquet_table import Cell, open_parquet, parquet_files, partition, read_rows
+from sensetrail.sensor.quantities import UNITS, Numbers, Unit, hundredths
 
-COLUMNS = ("device", "time", "temperature", "humidity")
-MAX_NAME = 64
+FOREIGN = {
+    b"PK\x03\x04": "a spreadsheet or another ZIP archive",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet of an old kind",
+    b"SQLite format 3": "an SQLite database",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd",
+    b"\xfd7zXZ": "compressed by xz",
+    b"BZh": "compressed by bzip2",
+    b"ARROW1": "an Arrow or Feather file",
+    b"\x89HDF": "an HDF5 file",
+    b"%PDF": "a PDF file",
+}
+"""How files of other kinds begin."""
+SUFFIXES = frozenset({"", ".csv", ".tsv", ".txt", ".log", ".dat", ".gz", ".parquet", ".pq"})
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How to read a file, as far as its user says; the rest is found out, or refused where that is in doubt.
+
+    Attributes:
+        columns: The name of the column that holds a part ("device", "time", "temperature", "humidity"), by the part.
+        units: Of temperature and humidity; they are converted to degC and %RH.
+        device: The device of all rows, where there is no column for it.
+        clock: How times are written.
+        dialect: How text is written.
+        decimal: The decimal sign, "." or ",".
+        skip_invalid: Leave out rows that hold no reading (failed reads) instead of refusing the file.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, Unit] = field(default_factory=dict)
+    device: str | None = None
+    clock: Clock = field(default_factory=Clock)
+    dialect: Dialect = field(default_factory=Dialect)
+    decimal: str | None = None
+    skip_invalid: bool = False
+
+
+@dataclass(slots=True)
+class Understood:
+    """What was understood of a file.
+
+    Attributes:
+        file: Its name.
+        form: What kind of table it is.
+        columns: The column of each part, as the file calls it.
+        units: Of temperature and humidity, as the file has them.
+        times: How many moments were written how: "local", "with an offset".
+        zone: Of local times.
+        decimal: The decimal sign of numbers in text; None where none showed.
+        skipped: How many rows were left out, by the reason.
+        repeated: How many rows say the same as the one before of their device; each reading is taken once.
+    """
+
+    file: str
+    form: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, Unit] = field(default_factory=dict)
+    times: Counter[str] = field(default_factory=Counter)
+    zone: str = "UTC"
+    decimal: str | None = None
+    skipped: Counter[str] = field(default_factory=Counter)
+    repeated: int = 0
+
+    def converted(self) -> dict[str, str]:
+        """Give the units that were converted, by the quantity."""
+        return {part: str(unit) for part, unit in self.units.items() if unit is not UNITS[part][0]}
+
+    def time_words(self) -> list[str]:
+        """Say how times are written, and how they were taken."""
+        local, exact = self.times["local"], self.times["with an offset"]
+        said = [f"{local} times without an offset taken as {self.zone}"] if local else []
+        return said + ([f"{exact} times with an offset, or counted from 1970"] if exact else [])
+
+    def lines(self) -> list[str]:
+        """Say it for people, a line each."""
+        said = [f"{self.file}: {self.form}"]
+        if self.columns:
+            named = ", ".join(f"{part} from {printable(name, 40)!r}" for part, name in self.columns.items() if name)
+            said.append(f"columns: {named}")
+        return said + self.time_words() + self.remarks()
+
+    def remarks(self) -> list[str]:
+        """Say what was done to the file's rows besides reading them."""
+        said = []
+        if self.converted():
+            converted = " and ".join(f"{part} from {unit}" for part, unit in self.converted().items())
+            said.append(f"CONVERTED: {converted}, to degC and %RH")
+        for reason, count in self.skipped.most_common():
+            said.append(f"skipped: {count} rows, {reason}")
+        if self.repeated:
+            said.append(f"repeated: {self.repeated} rows say what the row before says; each reading is taken once")
+        return said
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it for programs."""
+        return {
+            "file": self.file,
+            "form": self.form,
+            "columns": dict(self.columns),
+            "units": {part: str(unit) for part, unit in self.units.items()},
+            "times": dict(self.times),
+            "zone": self.zone,
+            "decimal": self.decimal,
+            "skipped": dict(self.skipped),
+            "repeated": self.repeated,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,137 +143,296 @@ class Source:
     """What a file holds.
 
     Attributes:
-        measurements: By the device's name, in the order of the file.
-        skipped: How many rows were left out because they hold no reading.
+        measurements: By the device's name; each device's in the order of time.
+        understood: What was understood of the file.
     """
 
     measurements: dict[str, Measurements]
-    skipped: int
+    understood: Understood
+
+    @property
+    def skipped(self) -> int:
+        """How many rows were left out because they hold no reading."""
+        return self.understood.skipped.total()
 
 
-def read_source(path: Path, *, skip_invalid: bool = False) -> Source:
+def read_source(source: Path | BinaryIO, options: ReadOptions | None = None) -> Source:
     """Read a file of readings.
 
     Args:
-        path: `.csv` or `.parquet`.
-        skip_invalid: Leave out rows with a missing or impossible value (failed reads) instead of refusing the file.
+        source: A file, a folder of Parquet files, or an open stream such as standard input.
+        options: How to read it; None for all defaults.
 
     Returns:
-        Each device's measurements.
+        Each device's measurements, and what was understood.
 
     Raises:
-        InputError: No such file, not of this format, a column missing, or no reading in it.
+        InputError: No such file, not of a known form, a column missing or in doubt, or no reading in it.
         ReadingError: A row that cannot be a reading, or a device's times out of order; names the row.
+
+    Example:
+        >>> source = read_source(Path("readings.csv"))  # doctest: +SKIP
+        >>> source.measurements["kitchen"].temperature  # doctest: +SKIP
+        array([2150, 2160])
     """
-    columns: dict[str, list[tuple[int, int, int]]] = {}
-    skipped = 0
-    for number, row in _rows(path):
-        try:
-            name, reading = _reading(row)
-        except ReadingError as error:
-            if skip_invalid:
-                skipped += 1
-                continue
-            hint = f"{error.to_do}; or leave such rows out with --skip-invalid"
-            raise ReadingError(f"{path.name}, row {number}: {error.what}", hint) from error
-        readings = columns.setdefault(name, [])
-        # The same row twice is one reading; another one in the same second would be judged illegal.
-        if readings and reading[0] <= readings[-1][0] and reading != readings[-1]:
-            if skip_invalid and reading[0] == readings[-1][0]:
-                skipped += 1
-                continue
-            raise ReadingError(
-                f"{path.name}, row {number}: device {name}'s time is not after that of the row before",
-                "sort the file by time, with one row a second at most",
-            )
-        readings.append(reading)
-    if not columns:
-        raise InputError(f"{path} holds no reading", "give a file with at least one row of readings")
-    return Source({name: Measurements.of(*zip(*rows, strict=True)) for name, rows in columns.items()}, skipped)
+    name = printable(source.name if isinstance(source, Path) else "standard input", 80)
+    reading = _Reading(name, options or ReadOptions(), Understood(name))
+    with ExitStack() as stack:
+        if isinstance(source, Path) and source.is_dir():
+            reading.read_folder(source)
+        else:
+            reading.read_stream(_opened(source, stack), source if isinstance(source, Path) else None)
+    return reading.source()
 
 
-def unix_seconds(value: object) -> int:
-    """Read a moment: a datetime, ISO 8601 (without a zone: UTC) or Unix seconds; fractions are cut off.
+@dataclass(slots=True)
+class _Row:
+    """A reading as a row says it: where, when, and values in the contract's units."""
 
-    Raises:
-        ReadingError: It is none, or outside what a reading can hold.
-    """
-    if isinstance(value, datetime):
-        moment = value
-    else:
-        text = "" if value is None else str(value).strip()
-        try:
-            moment = datetime.fromtimestamp(float(text), UTC)
-        except (ValueError, OverflowError, OSError):
+    file: str
+    number: int
+    moment: Moment
+    temperature: int
+    humidity: int
+
+    @property
+    def where(self) -> str:
+        return f"{self.file}, row {self.number}"
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One reading of a file, or of a folder of files."""
+
+    name: str
+    options: ReadOptions
+    understood: Understood
+    numbers: Numbers = field(default_factory=Numbers)
+    rows: dict[str, list[list[_Row]]] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    units: Mapping[str, Unit] = field(default_factory=dict)
+
+    def read_folder(self, folder: Path) -> None:
+        """Read a folder of Parquet files as one table."""
+        files = parquet_files(folder)
+        for path in files:
+            name = printable(str(path.relative_to(folder)), 80)
+            self.read_parquet(path, name, {**partition(path, folder)})
+        self.understood.form = f"{len(files)} Parquet files"
+
+    def read_stream(self, stream: io.BufferedReader, path: Path | None) -> None:
+        """Read one file."""
+        start = stream.peek(16)[:16]
+        suffix = "" if path is None or not path.is_file() else path.suffix.casefold()
+        foreign = next((kind for mark, kind in FOREIGN.items() if start.startswith(mark)), None)
+        if foreign is not None or suffix not in SUFFIXES:
+            what = f"{self.name} is neither .csv nor .parquet" + (f": it is {foreign}" if foreign else "")
+            raise InputError(what, "save it as CSV or Parquet" if foreign else "give one of these")
+        if start.startswith(b"\x1f\x8b"):
+            inner: io.BufferedReader = io.BufferedReader(cast(Any, gzip.GzipFile(fileobj=stream)), 1 << 16)
             try:
-                moment = datetime.fromisoformat(text)
-            except ValueError as error:
-                raise ReadingError(f"time {text!r:.40} is no time", "give ISO 8601 or Unix seconds") from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    seconds = int(moment.timestamp() // 1)
-    if not TIME_LIMITS[0] <= seconds <= TIME_LIMITS[1]:
-        raise ReadingError(f"time {value} is outside what a reading can hold (1970 to 2106)", "repair the file")
-    return seconds
+                is_parquet = inner.peek(4)[:4] == b"PAR1"
+            except (OSError, EOFError, ValueError) as error:
+                raise InputError(f"{self.name} is not a sound gzip file: {error}", "compress it again") from error
+            if is_parquet:
+                raise InputError(f"{self.name} is a Parquet file inside gzip", "unpack it first")
+            self.read_text(inner, "gzipped ")
+        elif start.startswith(b"PAR1") or suffix in (".parquet", ".pq"):
+            self.read_parquet(path if path is not None and path.is_file() else io.BytesIO(stream.read()), self.name, {})
+            self.understood.form = "Parquet"
+        else:
+            self.read_text(stream, "")
 
+    def read_text(self, stream: io.BufferedReader, how: str) -> None:
+        """Read a table of text."""
 
-def _rows(path: Path) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    """Give each row's number (the first row of data is 2, as an editor shows a CSV) and its four fields."""
-    if not path.is_file():
-        raise InputError(f"there is no file {path}", "check the path")
-    if path.suffix == ".parquet":
-        yield from enumerate(_parquet_rows(path), start=2)
-    elif path.suffix == ".csv":
-        yield from _csv_rows(path)
-    else:
-        raise InputError(f"{path.name} is neither .csv nor .parquet", "give one of these")
+        def fits(header: Any) -> bool:
+            try:
+                self._columns(header)
+            except InputError:
+                return False
+            return True
 
+        table = open_table(cast(BinaryIO, stream), self.name, self.options.dialect, fits)
+        columns = self._columns(table.header)
+        self._note(columns)
+        self.numbers = Numbers(self.options.decimal, may_group=table.delimiter == ",")
+        self._take(self.name, _text_cells(table, columns, self.options.device))
+        self.understood.form = how + _form_of(table, self.numbers.decimal)
+        self.understood.decimal = self.numbers.decimal
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        try:
-            reader = csv.DictReader(file)
-            _require_columns(path, reader.fieldnames or ())
-            for row in reader:
-                yield reader.line_num, tuple(row[name] for name in COLUMNS)
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise InputError(f"{path.name} is not a CSV file: {error}", "save it as UTF-8 CSV") from error
+    def read_parquet(self, file: Path | BinaryIO, name: str, constants: dict[str, str]) -> None:
+        """Read a Parquet file; `constants` are what the folders around it say of all its rows."""
+        with open_parquet(file, name) as table:
+            header = table.schema_arrow.names
+            if self.options.device is not None:
+                constants = {**constants, "device": self.options.device}
+            constants = {part: value for part, value in constants.items() if part in COLUMNS and part not in header}
+            known = header + list(constants)
+            columns = self._columns(known, name)
+            self._note(columns)
+            places = {
+                part: None if place is None or place >= len(header) else place for part, place in columns.places.items()
+            }
+            rows = read_rows(table, name, places, constants)
+            self._take(name, rows)
 
+    def source(self) -> Source:
+        """Give what was read."""
+        skipped = self.understood.skipped
+        if not self.rows:
+            hint = ", ".join(f"{count} rows: {reason}" for reason, count in skipped.most_common(2))
+            raise InputError(
+                f"{self.name} holds no reading" + (f"; skipped are {hint}" if hint else ""),
+                "give a file with at least one row of readings",
+            )
+        self.understood.zone = self.options.clock.zone.key if self.options.clock.zone else "UTC"
+        measurements = {}
+        for device, pieces in self.rows.items():
+            # Of a folder each file is in the order of time; the files need not be.
+            pieces.sort(key=lambda rows: rows[0].moment.seconds)
+            found = self._ordered(device, [row for rows in pieces for row in rows])
+            if found:
+                measurements[device] = Measurements.of(*zip(*found, strict=True))
+        return Source(measurements, self.understood)
 
-def _parquet_rows(path: Path) -> Iterator[tuple[Any, ...]]:
-    try:
-        with pq.ParquetFile(path) as file:
-            _require_columns(path, file.schema_arrow.names)
-            for batch in file.iter_batches(columns=list(COLUMNS)):
-                yield from zip(*(batch.column(name).to_pylist() for name in COLUMNS), strict=True)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path.name} is not a Parquet file: {error}", "check the file") from error
-
-
-def _require_columns(path: Path, present: object) -> None:
-    missing = [name for name in COLUMNS if name not in (present or ())]  # type: ignore[operator]
-    if missing:
-        raise InputError(
-            f"{path.name} has no column {', '.join(missing)}", f"name the columns {', '.join(COLUMNS)} in its first row"
+    def _columns(self, header: Any, name: str | None = None) -> Columns:
+        options = self.options
+        return find_columns(
+            name or self.name, list(header), options.columns, options.units, needs_device=options.device is None
         )
 
+    def _note(self, columns: Columns) -> None:
+        """Note what the columns of the file that is read next are."""
+        self.units = columns.units
+        self.understood.columns = columns.names
+        self.understood.units = {**self.understood.units, **columns.units}
 
-def _reading(row: tuple[Any, ...]) -> tuple[str, tuple[int, int, int]]:
-    device, time, temperature, humidity = row
-    name = "" if device is None else str(device).strip()
-    if not name or len(name) > MAX_NAME or not name.isprintable():
-        raise ReadingError(f"device {name!r:.80} is no name", f"give 1 to {MAX_NAME} printable characters")
-    return name, (
-        unix_seconds(time),
-        quantise(_number(temperature, "temperature"), TEMPERATURE_LIMITS, "temperature"),
-        quantise(_number(humidity, "humidity"), HUMIDITY_LIMITS, "humidity"),
-    )
+    def _take(self, file: str, rows: Iterator[tuple[int, tuple[Cell, Cell, Cell, Cell] | ReadingError]]) -> None:
+        """Take rows in; what cannot be a reading is refused with its row, or left out."""
+        pieces: dict[str, list[_Row]] = {}
+        for number, cells in rows:
+            try:
+                if isinstance(cells, ReadingError):
+                    raise cells
+                device, row = self._row(file, number, cells)
+            except ReadingError as error:
+                if self.options.skip_invalid:
+                    self.understood.skipped[_reason(error)] += 1
+                    continue
+                hint = f"{error.to_do}; or leave such rows out with --skip-invalid"
+                raise ReadingError(f"{file}, row {number}: {error.what}", hint) from error
+            self.understood.times["local" if row.moment.is_local else "with an offset"] += 1
+            pieces.setdefault(device, []).append(row)
+        for device, piece in pieces.items():
+            self.rows.setdefault(device, []).append(piece)
+
+    def _row(self, file: str, number: int, cells: tuple[Cell, Cell, Cell, Cell]) -> tuple[str, _Row]:
+        device, time, temperature, humidity = cells
+        row = _Row(
+            file,
+            number,
+            self._moment(time),
+            self._hundredths(temperature, "temperature"),
+            self._hundredths(humidity, "humidity"),
+        )
+        return self._device(device), row
+
+    def _device(self, cell: Cell) -> str:
+        text = "" if cell is None else str(cell).strip()
+        if text not in self.names:
+            try:
+                self.names[text] = device_name(text)
+            except InputError as error:
+                raise ReadingError(f"device {error.what}" if text else "device is missing", error.to_do) from error
+        return self.names[text]
+
+    def _moment(self, cell: Cell) -> Moment:
+        clock = self.options.clock
+        if isinstance(cell, Moment):
+            return require_plausible(cell, _utc(cell.seconds), clock)
+        return parse_moment("" if cell is None else str(cell), clock)
+
+    def _hundredths(self, cell: Cell, quantity: str) -> int:
+        if cell is None:
+            raise ReadingError(f"{quantity} is missing", "repair the file")
+        value = cell if isinstance(cell, float) else self.numbers.parse(str(cell), quantity)
+        return hundredths(value, quantity, self.units[quantity])
+
+    def _ordered(self, device: str, rows: list[_Row]) -> list[tuple[int, int, int]]:
+        """Give a device's readings as they rise in time."""
+        clock = self.options.clock
+        instants = settle([row.moment for row in rows], [row.where for row in rows], device, clock)
+        found: list[tuple[int, int, int]] = []
+        for row, seconds in zip(rows, instants, strict=True):
+            reading = (seconds, row.temperature, row.humidity)
+            if found and seconds <= found[-1][0]:
+                if reading == found[-1]:
+                    self.understood.repeated += 1
+                    continue
+                if self.options.skip_invalid and seconds == found[-1][0]:
+                    self.understood.skipped["another row of its device has the same second"] += 1
+                    continue
+                raise _falls_back(row, device, found[-1][0] - seconds, clock)
+            if found and seconds - found[-1][0] > LONGEST_JUMP and not clock.any_time:
+                years = (seconds - found[-1][0]) / (365.25 * 86_400)
+                raise ReadingError(
+                    f"{row.where}: device {device}'s time jumps by {years:.0f} years: was its clock set only then?",
+                    "remove the rows before, or take them all the same with --any-time",
+                )
+            found.append(reading)
+        return found
 
 
-def _number(value: object, name: str) -> float:
-    if value is None or (isinstance(value, str) and not value.strip()):
-        raise ReadingError(f"{name} is missing", "repair the file")
+def _opened(source: Path | BinaryIO, stack: ExitStack) -> io.BufferedReader:
+    if not isinstance(source, Path):
+        return cast(io.BufferedReader, source if hasattr(source, "peek") else io.BufferedReader(cast(Any, source)))
+    if not source.exists():
+        raise InputError(f"there is no file {printable(str(source))}", "check the path")
     try:
-        return float(str(value))
-    except ValueError as error:
-        raise ReadingError(f"{name} {value!r:.40} is not a number", "repair the file") from error
+        file: IO[bytes] = stack.enter_context(source.open("rb"))
+    except OSError as error:
+        raise InputError(f"cannot read {printable(str(source))}: {error.strerror}", "check its permissions") from error
+    return cast(io.BufferedReader, file)
+
+
+def _text_cells(
+    table: TextTable, columns: Columns, device: str | None
+) -> Iterator[tuple[int, tuple[Cell, Cell, Cell, Cell] | ReadingError]]:
+    places = [columns.places[part] for part in COLUMNS]
+    for number, fields in table.rows:
+        if isinstance(fields, ReadingError):
+            yield number, fields
+        else:
+            name, *others = (device if place is None else fields[place] for place in places)
+            yield number, (unguarded(name or ""), others[0], others[1], others[2])
+
+
+def _form_of(table: TextTable, decimal: str | None) -> str:
+    between = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
+    form = f"CSV, {between.get(table.delimiter, repr(table.delimiter))} between columns"
+    form += ", decimal commas" if decimal == "," else ""
+    return form + ("" if table.encoding == "utf-8-sig" else f", {table.encoding}")
+
+
+def _falls_back(row: _Row, device: str, seconds: int, clock: Clock) -> ReadingError:
+    what = f"{row.where}: device {device}'s time is not after that of the row before"
+    if seconds and seconds <= LONGEST_FALL and row.moment.is_local and clock.zone is None:
+        return ReadingError(
+            f"{what}: local time falls back at the end of summer time",
+            "if these are local times, name their zone, such as --zone Europe/Berlin; else sort the file by time",
+        )
+    return ReadingError(what, "sort the file by time, with one row a second at most")
+
+
+def _reason(error: ReadingError) -> str:
+    """Give why a row is left out, without the values of that one row, so that reasons can be counted."""
+    return re.sub(r"'[^']*'|[+-]?\d[\d.:T-]*", "...", error.what)
+
+
+def _utc(seconds: int) -> str:
+    """Show Unix seconds as a date and time, however far from now; what no calendar has, as the number."""
+    try:
+        return str(datetime(1970, 1, 1) + timedelta(seconds=seconds))
+    except OverflowError:
+        return f"{seconds} s after 1970"
