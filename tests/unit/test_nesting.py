@@ -12,7 +12,23 @@ from sensetrail.core import nesting
 from sensetrail.core.nesting import MAX_DEPTH, require_shallow
 
 PIECES = st.sampled_from(
-    [b"[", b"{", b"]", b"}", b'"', b"\\", b'\\"', b"\\\\", b"y", b"Y", b"_", b"\x7f", "ü".encode(), b"[" * 30, b"]" * 20]
+    [
+        b"[",
+        b"{",
+        b"]",
+        b"}",
+        b'"',
+        b"\\",
+        b'\\"',
+        b"\\\\",
+        b"y",
+        b"Y",
+        b"_",
+        b"\x7f",
+        "ü".encode(),
+        b"[" * 30,
+        b"]" * 20,
+    ]
 )
 
 

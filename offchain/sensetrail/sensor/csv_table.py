@@ -10,6 +10,7 @@ import csv
 import io
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain
@@ -85,7 +86,8 @@ def parse_delimiter(text: str) -> str:
     return found
 
 
-def open_table(stream: BinaryIO, file: str, dialect: Dialect, fits: Fits) -> TextTable:
+@contextmanager
+def open_table(stream: BinaryIO, file: str, dialect: Dialect, fits: Fits) -> Iterator[TextTable]:
     """Read a table's header, and prepare to read its rows.
 
     Args:
@@ -94,11 +96,22 @@ def open_table(stream: BinaryIO, file: str, dialect: Dialect, fits: Fits) -> Tex
         dialect: How it is written.
         fits: Tells the delimiter by the header that it gives.
 
+    Yields:
+        The table; the stream stays open, and the caller's to close.
+
     Raises:
         InputError: It is not a table of text.
     """
     encoding = dialect.encoding or _marked_encoding(stream)
     lines = _Lines(stream, file, encoding)
+    try:
+        yield _read_header(lines, dialect, fits)
+    finally:
+        lines.let_go()
+
+
+def _read_header(lines: _Lines, dialect: Dialect, fits: Fits) -> TextTable:
+    file, encoding = lines.file, lines.encoding
     first = next(lines, "")
     if first[:4].casefold() == "sep=" and len(first.rstrip("\r\n")) == 5:
         # A spreadsheet's own note of its delimiter.
@@ -205,6 +218,10 @@ class _Lines:
             raise InputError(
                 f"no encoding is named {printable(self.encoding, 40)!r}", "give one such as utf-8 or cp1252"
             ) from error
+
+    def let_go(self) -> None:
+        """Leave the stream to whoever opened it."""
+        self._text.detach()
 
     def __iter__(self) -> Iterator[str]:
         return self

@@ -224,9 +224,9 @@ _NUMBER = re.compile(r"[+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][+-]?\d
 _TEXT = re.compile(
     r"""
     (?P<year>\d{4})
-    (?: (?P<mark>[-/]) (?P<month>\d{1,2}) (?P=mark) (?P<day>\d{1,2}) | (?P<month_>\d\d) (?P<day_>\d\d) )
-    (?: (?: [Tt] | \s+ )
-        (?: (?P<hour>\d{1,2}) : (?P<minute>\d\d) (?: : (?P<second>\d\d) (?: [.,] \d{1,30} )? )?
+    (?: (?P<mark>[-/]) (?P<month>\d\d) (?P=mark) (?P<day>\d\d) | (?P<month_>\d\d) (?P<day_>\d\d) )
+    (?: [Tt ]
+        (?: (?P<hour>\d\d) : (?P<minute>\d\d) (?: : (?P<second>\d\d) (?: [.,] \d{1,30} )? )?
           | (?P<hour_>\d\d) (?P<minute_>\d\d) (?: (?P<second_>\d\d) (?: [.,] \d{1,30} )? )? )
         \s* (?: (?P<utc> Z | z | UTC | GMT ) | (?P<sign>[+-]) (?P<hours>\d\d) (?: :? (?P<minutes>\d\d) )? (?:\s*UTC)? )?
     )?

@@ -233,7 +233,7 @@ class _Reading:
             try:
                 is_parquet = inner.peek(4)[:4] == b"PAR1"
             except (OSError, EOFError, ValueError) as error:
-                raise InputError(f"{self.name} is not a sound gzip file: {error}", "compress it again") from error
+                raise InputError(f"{self.name} is not a sound gzip file: {error}", "is it cut off? compress it again") from error
             if is_parquet:
                 raise InputError(f"{self.name} is a Parquet file inside gzip", "unpack it first")
             self.read_text(inner, "gzipped ")
@@ -253,12 +253,12 @@ class _Reading:
                 return False
             return True
 
-        table = open_table(cast(BinaryIO, stream), self.name, self.options.dialect, fits)
-        columns = self._columns(table.header)
-        self._note(columns)
-        self.numbers = Numbers(self.options.decimal, may_group=table.delimiter == ",")
-        self._take(self.name, _text_cells(table, columns, self.options.device))
-        self.understood.form = how + _form_of(table, self.numbers.decimal)
+        with open_table(cast(BinaryIO, stream), self.name, self.options.dialect, fits) as table:
+            columns = self._columns(table.header)
+            self._note(columns)
+            self.numbers = Numbers(self.options.decimal, may_group=table.delimiter == ",")
+            self._take(self.name, _text_cells(table, columns, self.options.device))
+            self.understood.form = how + _form_of(table, self.numbers.decimal)
         self.understood.decimal = self.numbers.decimal
 
     def read_parquet(self, file: Path | BinaryIO, name: str, constants: dict[str, str]) -> None:
@@ -339,7 +339,7 @@ class _Reading:
         return self._device(device), row
 
     def _device(self, cell: Cell) -> str:
-        text = "" if cell is None else str(cell).strip()
+        text = "" if cell is None else str(cell).strip(" ")
         if text not in self.names:
             try:
                 self.names[text] = device_name(text)
@@ -405,7 +405,7 @@ def _text_cells(
             yield number, fields
         else:
             name, *others = (device if place is None else fields[place] for place in places)
-            yield number, (unguarded(name or ""), others[0], others[1], others[2])
+            yield number, (unguarded((name or "").strip()), others[0], others[1], others[2])
 
 
 def _form_of(table: TextTable, decimal: str | None) -> str:
