@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 a bug; 2 input that cannot be used; 3 keys and passwords; 
 from __future__ import annotations
 
 import sys
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -23,19 +24,45 @@ from sensetrail.cli import (
     renew_command,
     taint_commands,
 )
-from sensetrail.cli.output import note, warn
-from sensetrail.errors import InputError, SensetrailError
+from sensetrail import __version__
+from sensetrail.cli.output import give_up_stdout, note, prepare_streams, say, warn
+from sensetrail.disk import disk_error
+from sensetrail.errors import SensetrailError
 
 INTERRUPTED = 130
 """Typer's exit code after Ctrl-C."""
+CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
     help="Machine learning on sensor data, provable from the reading to the model.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings=CONTEXT,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=lambda wanted: _print_version(wanted),
+            help="Say which version this is.",
+        ),
+    ] = False,
+) -> None:
+    """Machine learning on sensor data, provable from the reading to the model."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        say(f"sensetrail {__version__}")
+        raise typer.Exit
+
+
 for command in (
     chain_commands.devnet,
     chain_commands.deploy,
@@ -53,27 +80,48 @@ for command in (
     demo_command.demo,
 ):
     app.command()(command)
-app.add_typer(chain_commands.profile, name="profile")
-app.add_typer(chain_commands.device, name="device")
-app.add_typer(dataset_commands.dataset, name="dataset")
-app.add_typer(query_commands.query, name="query")
+for name, group in (
+    ("profile", chain_commands.profile),
+    ("device", chain_commands.device),
+    ("dataset", dataset_commands.dataset),
+    ("query", query_commands.query),
+):
+    app.add_typer(group, name=name, context_settings=CONTEXT)
 
 
 def run() -> None:
     """Run the command; every expected error is one line of what is wrong and one of what to do."""
+    prepare_streams()
     try:
         app()
     except SensetrailError as error:
-        # One line each, whatever a library's message inside looks like.
-        warn(f"error: {' '.join(error.what.split())}")
-        note(f"to do: {' '.join(error.to_do.split())}")
-        sys.exit(error.exit_code)
+        _fail(error)
+    except BrokenPipeError:
+        give_up_stdout()
+        sys.exit(0)
     except OSError as error:
-        warn(f"error: {error.filename or 'a file'}: {error.strerror or error}")
-        note("to do: check the path and its permissions")
-        sys.exit(InputError.exit_code)
+        _fail(disk_error(error))
     except SystemExit as end:
         if end.code == INTERRUPTED:
             warn("interrupted")
             note("to do: run the same command again; sending and indexing go on from where they were")
+        _flush()
         raise
+
+
+def _fail(error: SensetrailError) -> NoReturn:
+    # One line each, whatever a library's message inside looks like.
+    warn(f"error: {' '.join(error.what.split())}")
+    note(f"to do: {' '.join(error.to_do.split())}")
+    sys.exit(error.exit_code)
+
+
+def _flush() -> None:
+    """Write what is left, here: at the interpreter's end a reader that has gone would be a traceback."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        give_up_stdout()
+    except OSError as error:
+        give_up_stdout()
+        _fail(disk_error(error))

@@ -1,60 +1,113 @@
-"""What commands print: results to standard output (tables, or JSON for programs), everything else to standard error."""
+"""What commands print: results to standard output (tables, or JSON for programs), everything else to standard error.
+
+All text goes through `core.text.printable`, whoever it is from: a terminal shows it and does not obey it. What the
+output's encoding lacks is escaped.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
+from typing import IO, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from sensetrail.core.text import printable, printable_json
 from sensetrail.report.section import Section, Table
 
 WIDTH_WITHOUT_TERMINAL = 120
+NARROWEST_COLUMN = 12
+"""Characters: where a table's columns would be narrower, each row is given as lines of its own."""
 STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow", "not reached": "dim"}
 
-out = Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
+
+def prepare_streams() -> None:
+    """Make output safe to write to: what is closed goes nowhere, and what an encoding lacks is escaped."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - for the whole run
+        stream = getattr(sys, name)
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115 - for the whole run
+
+
+def give_up_stdout() -> None:
+    """Let whatever is still to be written go nowhere: whoever read it has enough, `head` for one."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def line_width() -> int | None:
+    """Give how many characters a line of standard output has: a terminal's, or what COLUMNS says; None for no bound."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and 0 < int(columns) < 10_000:
+        return int(columns)
+    return os.get_terminal_size(sys.stdout.fileno()).columns or None if _is_terminal() else None
+
+
+def _is_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+out = Console(width=line_width() or WIDTH_WITHOUT_TERMINAL, highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
 def print_json(value: Any) -> None:
     """Print a result for programs: one JSON value."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=not is_unicode(sys.stdout))
+    # Outside strings JSON has no character that is not printable but line ends; inside, an escape means the same.
+    print("\n".join(printable_json(line) for line in text.split("\n")))
+
+
+def is_unicode(stream: IO[str]) -> bool:
+    """Whether a stream can take every character."""
+    return (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "").startswith("utf")
 
 
 def say(text: str) -> None:
-    """Print a line of a result for people."""
-    out.print(text, soft_wrap=True, markup=False)
+    """Print lines of a result for people."""
+    out.print(_lines(text), soft_wrap=True, markup=False)
 
 
 def note(text: str) -> None:
-    """Print a line that is no result: what is going on, or a warning."""
-    err.print(text, soft_wrap=True, markup=False)
+    """Print lines that are no result: what is going on, or a warning."""
+    err.print(_lines(text), soft_wrap=True, markup=False)
 
 
 def warn(text: str) -> None:
     """Print a warning that nobody should miss."""
-    err.print(text, soft_wrap=True, markup=False, style="bold red")
+    err.print(_lines(text), soft_wrap=True, markup=False, style="bold red")
 
 
 def print_table(table: Table) -> None:
-    """Print a table."""
+    """Print a table; where the lines are too short for its columns, each row as lines of their own."""
+    columns = [printable(column) for column in table.columns]
+    rows = [[printable(cell) for cell in row] for row in table.rows]
+    wanted = [min(NARROWEST_COLUMN, max(map(len, cells))) for cells in zip(*([columns, *rows]), strict=True)]
+    if sum(wanted) + 2 * (len(columns) - 1) > out.width:
+        _print_records(columns, rows)
+        return
     rich = RichTable(box=None, pad_edge=False, header_style="bold")
-    for number, column in enumerate(table.columns):
+    for number, column in enumerate(columns):
         rich.add_column(Text(column), justify="right" if number in table.numeric else "left", overflow="fold")
-    for row in table.rows:
+    for row in rows:
         rich.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     out.print(rich)
 
 
 def print_section(section: Section) -> None:
     """Print a part of a report."""
-    out.print(f"\n{section.title}", markup=False, style="bold")
+    out.print(f"\n{printable(section.title)}", markup=False, style="bold")
     for paragraph in section.paragraphs:
         say(paragraph)
     if section.table is not None:
@@ -67,7 +120,7 @@ def print_section(section: Section) -> None:
 def progress_bar(quiet: bool = False) -> Iterator[Progress]:
     """Show progress on standard error, where that is a terminal."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -75,3 +128,16 @@ def progress_bar(quiet: bool = False) -> Iterator[Progress]:
     )
     with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
         yield progress
+
+
+def _lines(text: str) -> str:
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def _print_records(columns: list[str], rows: list[list[str]]) -> None:
+    for row in rows:
+        for column, cell in zip(columns, row, strict=True):
+            line = Text(f"{column}: ", style="bold")
+            line.append(Text(cell, style=STYLES.get(cell, "")))
+            out.print(line, overflow="fold")
+        out.print("")

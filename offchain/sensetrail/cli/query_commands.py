@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sensetrail.cli.indexed import open_store, standing
-from sensetrail.cli.output import note, print_json, say
+from sensetrail.cli.output import give_up_stdout, line_width, note, print_json, say
 from sensetrail.cli.session import DEFAULT_FOLDER, Folder, Json, StoreUrl, device_address, parse_time
 from sensetrail.errors import InputError, WorkspaceError
 from sensetrail.workspace import Workspace
@@ -305,13 +304,18 @@ class _Counted:
 def _print(kind: str, schema: pa.Schema, rows: _Counted, form: RowFormat) -> None:
     from sensetrail.indexer.formats import text
 
+    pieces = text(form, schema, rows, SHOWN[kind], width=line_width(), for_terminal=sys.stdout.isatty())
     try:
-        for piece in text(form, schema, rows, SHOWN[kind]):
-            sys.stdout.write(piece)
+        # A table is for people, and escapes what their terminal lacks. The others are data: always UTF-8.
+        binary = None if form == "table" else getattr(sys.stdout, "buffer", None)
+        for piece in pieces:
+            if binary is None:
+                sys.stdout.write(piece)
+            else:
+                binary.write(piece.encode())
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever reads has enough, `head` for one. What is left in the buffer has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up_stdout()
         raise typer.Exit from None
 
 

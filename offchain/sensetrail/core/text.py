@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 
@@ -26,6 +27,13 @@ def printable(text: str, limit: int | None = None) -> str:
     """
     shown = _ODD.sub(lambda found: _shown(found[0]), text if limit is None else text[: limit + 1])
     return shown if limit is None or len(shown) <= limit else shown[: max(0, limit - 3)] + "..."
+
+
+def printable_json(text: str) -> str:
+    """Escape what is not printable in a line of JSON, the JSON way: inside strings an escape means the same."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else json.dumps(character)[1:-1] for character in text)
 
 
 def _shown(character: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from itertools import chain
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
+from sensetrail.core.text import guarded, printable, printable_json
 from sensetrail.errors import InputError
 
 ROW_GROUP = 1 << 17
@@ -34,7 +35,13 @@ class RowFormat(StrEnum):
 
 
 def text(
-    form: RowFormat, schema: pa.Schema, batches: Iterable[pa.RecordBatch], columns: Sequence[str]
+    form: RowFormat,
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch],
+    columns: Sequence[str],
+    *,
+    width: int | None = None,
+    for_terminal: bool = False,
 ) -> Iterator[str]:
     """Write rows as text, piece by piece.
 
@@ -43,12 +50,14 @@ def text(
         schema: The rows'.
         batches: The rows.
         columns: What a table for people shows; the other formats have every column.
+        width: Characters that a table's line has at most: longer cells go on below; None for no bound.
+        for_terminal: Escape what a terminal obeys. A CSV file keeps texts as they are; tables and JSON always escape.
     """
     match form:
         case RowFormat.TABLE:
-            return _table(schema, batches, columns)
+            return _table(schema, batches, columns, width)
         case RowFormat.CSV:
-            return _csv(schema, batches)
+            return _csv(schema, batches, for_terminal)
         case RowFormat.JSON:
             return _json(batches)
         case RowFormat.JSONL:
@@ -91,11 +100,22 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def _csv(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[str]:
+def _csv(schema: pa.Schema, batches: Iterable[pa.RecordBatch], for_terminal: bool) -> Iterator[str]:
     yield ",".join(schema.names) + "\n"
     options = pcsv.WriteOptions(include_header=False, quoting_style="needed")
+
+    def cell(value: str) -> str:
+        return guarded(printable(value) if for_terminal else value)
+
     for batch in batches:
-        columns = [_iso(column) if pa.types.is_timestamp(column.type) else column for column in batch.columns]
+        columns = [
+            _iso(column)
+            if pa.types.is_timestamp(column.type)
+            else _mapped(column, cell)
+            if pa.types.is_string(column.type)
+            else column
+            for column in batch.columns
+        ]
         sink = pa.BufferOutputStream()
         pcsv.write_csv(pa.Table.from_arrays(columns, schema.names), sink, options)
         yield sink.getvalue().to_pybytes().decode()
@@ -122,16 +142,18 @@ def _json_lines(batch: pa.RecordBatch) -> list[str]:
 
 def _json_values(column: pa.Array) -> pa.Array:
     if pa.types.is_string(column.type):
-        coded = column.dictionary_encode()
-        quoted = pa.array(
-            [json.dumps(value, ensure_ascii=False) for value in coded.dictionary.to_pylist()], pa.string()
-        )
-        written = quoted.take(coded.indices)
+        written = _mapped(column, lambda value: printable_json(json.dumps(value, ensure_ascii=False)))
     elif pa.types.is_timestamp(column.type):
         written = pc.binary_join_element_wise('"', _iso(column), '"', "")
     else:
         written = column.cast(pa.string())
     return written.fill_null("null")
+
+
+def _mapped(column: pa.Array, change: Callable[[str], str]) -> pa.Array:
+    """Change texts, each that is different once."""
+    coded = column.dictionary_encode()
+    return pa.array([change(value) for value in coded.dictionary.to_pylist()], pa.string()).take(coded.indices)
 
 
 def _iso(column: pa.Array) -> pa.Array:
@@ -144,7 +166,9 @@ def _spaced(column: pa.Array) -> pa.Array:
     return column.cast(pa.timestamp("s")).cast(pa.string())
 
 
-def _table(schema: pa.Schema, batches: Iterable[pa.RecordBatch], columns: Sequence[str]) -> Iterator[str]:
+def _table(
+    schema: pa.Schema, batches: Iterable[pa.RecordBatch], columns: Sequence[str], width: int | None
+) -> Iterator[str]:
     """Lay rows out in columns, whose widths the first ones set: a later cell that is longer moves what follows it."""
     kinds = {name: schema.field(name).type for name in columns}
     numeric = {name for name, kind in kinds.items() if pa.types.is_integer(kind) or pa.types.is_floating(kind)}
@@ -155,18 +179,38 @@ def _table(schema: pa.Schema, batches: Iterable[pa.RecordBatch], columns: Sequen
             cells = list(zip(*(_cells(part, name) for name in columns), strict=True))
             if not widths:
                 cells.insert(0, tuple(columns))
-                widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-            yield "".join(_line(row, columns, widths, numeric) for row in cells)
+                widths = _fitted([max(map(len, column)) for column in zip(*cells, strict=True)], width)
+            yield "".join(_lines(row, columns, widths, numeric, is_folded=width is not None) for row in cells)
     if not widths:
-        yield _line(columns, columns, [len(name) for name in columns], numeric)
+        widths = _fitted([len(name) for name in columns], width)
+        yield _lines(columns, columns, widths, numeric, is_folded=width is not None)
 
 
-def _line(row: Sequence[str], columns: Sequence[str], widths: Sequence[int], numeric: Iterable[str]) -> str:
-    justified = (
-        cell.rjust(width) if name in numeric else cell.ljust(width)
-        for cell, name, width in zip(row, columns, widths, strict=True)
-    )
-    return "  ".join(justified).rstrip() + "\n"
+def _fitted(widths: list[int], width: int | None) -> list[int]:
+    """Make the widest columns narrower, a character at a time, until a line fits."""
+    while width is not None and sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > 1:
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def _lines(
+    row: Sequence[str], columns: Sequence[str], widths: Sequence[int], numeric: Iterable[str], *, is_folded: bool
+) -> str:
+    """Lay a row out; a cell that is longer than its column goes on in the lines below, or moves what follows it."""
+    parts = [
+        [cell[i : i + width] for i in range(0, max(1, len(cell)), width)] if is_folded else [cell]
+        for cell, width in zip(row, widths, strict=True)
+    ]
+    lines = []
+    for number in range(max(map(len, parts))):
+        justified = (
+            (part[number] if number < len(part) else "").rjust(width)
+            if name in numeric
+            else (part[number] if number < len(part) else "").ljust(width)
+            for part, name, width in zip(parts, columns, widths, strict=True)
+        )
+        lines.append("  ".join(justified).rstrip() + "\n")
+    return "".join(lines)
 
 
 def _cells(batch: pa.RecordBatch, name: str) -> list[str]:
@@ -180,9 +224,4 @@ def _cells(batch: pa.RecordBatch, name: str) -> list[str]:
         return [f"{value:.2f}" for value in column.to_pylist()]
     if pa.types.is_boolean(column.type):
         return ["yes" if value else "NO" if name == "proven" else "no" for value in column.to_pylist()]
-    return ["-" if value is None else _printable(str(value)) for value in column.to_pylist()]
-
-
-def _printable(value: str) -> str:
-    """A task or a reason is anyone's text, and a terminal obeys some signs."""
-    return value if value.isprintable() else "".join(sign if sign.isprintable() else "\ufffd" for sign in value)
+    return ["-" if value is None else printable(str(value)) for value in column.to_pylist()]

@@ -233,7 +233,9 @@ class _Reading:
             try:
                 is_parquet = inner.peek(4)[:4] == b"PAR1"
             except (OSError, EOFError, ValueError) as error:
-                raise InputError(f"{self.name} is not a sound gzip file: {error}", "is it cut off? compress it again") from error
+                raise InputError(
+                    f"{self.name} is not a sound gzip file: {error}", "is it cut off? compress it again"
+                ) from error
             if is_parquet:
                 raise InputError(f"{self.name} is a Parquet file inside gzip", "unpack it first")
             self.read_text(inner, "gzipped ")
