@@ -109,15 +109,20 @@ def paying_account(chain: Chain, keystore: Path | None) -> LocalAccount:
 def password(prompt: str, variable: str = PASSWORD_VARIABLE, *, confirm: bool = False) -> str:
     """Ask for a password, unless the environment has it: under its own variable, or the common one.
 
+    Returns:
+        A `Password`, which knows where it came from.
+
     Raises:
         KeystoreError: There is no one to ask.
     """
-    given = os.environ.get(variable, os.environ.get(PASSWORD_VARIABLE))
-    if given is not None:
-        return given
+    from sensetrail.sensor.keystore import Password
+
+    for name in (variable, PASSWORD_VARIABLE):
+        if name in os.environ:
+            return Password(os.environ[name], name)
     if not sys.stdin.isatty():
-        raise KeystoreError("no password given", f"set {PASSWORD_VARIABLE}, or run the command at a terminal")
-    return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
+        raise KeystoreError("no password given", f"set {variable}, or run the command at a terminal")
+    return Password(typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
 
 
 def device_keystore(workspace: Workspace, name: str) -> Path:
