@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+from functools import partial
 from math import isfinite
 from typing import Annotated, Any
 
@@ -273,7 +274,7 @@ def device_list(rpc: Rpc = DEFAULT_RPC, workspace: Folder = DEFAULT_FOLDER, as_j
     for stem, path in place.keys().items():
         name = printable(stem)
         try:
-            address = key_address(path)
+            address = key_address(path, partial(password, f"Password of {name}"))
         except KeystoreError as error:
             # One file must not hide the others.
             warn(f"{name}: {error.what}")

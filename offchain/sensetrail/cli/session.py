@@ -120,7 +120,7 @@ def password(prompt: str, variable: str = PASSWORD_VARIABLE, *, confirm: bool = 
     for name in (variable, PASSWORD_VARIABLE):
         if name in os.environ:
             return Password(os.environ[name], name)
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise KeystoreError("no password given", f"set {variable}, or run the command at a terminal")
     return Password(typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
 
@@ -144,7 +144,9 @@ def device_address(workspace: Workspace, name: str) -> Address:
     from sensetrail.core.primitives import address
     from sensetrail.sensor.keystore import key_address
 
-    return address(name) if name.startswith("0x") else key_address(device_keystore(workspace, name))
+    if name.startswith("0x"):
+        return address(name)
+    return key_address(device_keystore(workspace, name), lambda: password(f"Password of {name}"))
 
 
 def parse_range(text: str, name: str) -> tuple[float, float]:

@@ -155,10 +155,10 @@ def temporary_folder() -> Iterator[Path]:
         raise _temporary(disk_error(error)) from error
     with made as name:
         try:
-            with explained(None):
+            with explained(Path(name)):
                 yield Path(name)
         except DiskError as error:
-            if error.path is None or Path(str(error.path)).is_relative_to(name):
+            if Path(str(error.path)).is_relative_to(name):
                 raise _temporary(error) from error
             raise
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -100,19 +100,25 @@ def create_key(path: Path, password: str, curve: Curve = Curve.SECP256K1) -> Add
     return key.address
 
 
-def key_address(path: Path) -> Address:
-    """Give a keystore's address without opening it.
+def key_address(path: Path, ask: Callable[[], str] | None = None) -> Address:
+    """Give a keystore's address, without opening it where it says so.
+
+    Args:
+        path: The keystore's file.
+        ask: Gives the password to open a keystore that does not say its address; None to refuse one.
 
     Raises:
-        KeystoreError: It is no keystore, or does not say its address.
+        KeystoreError: It is no keystore, or does not say its address and is not opened.
     """
     named = _named_address(path, _read(path))
-    if named is None:
+    if named is not None:
+        return named
+    if ask is None:
         raise KeystoreError(
             f"{path} does not say its address, which this command needs before the key is opened",
             'write it into the file, as "address": "0x..."',
         )
-    return named
+    return open_key(path, ask()).address
 
 
 def names_of(keys: Mapping[str, Path]) -> dict[Address, str]:
