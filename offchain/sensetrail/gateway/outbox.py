@@ -92,6 +92,7 @@ class Outbox:
                 self._require_ours()
                 self._database.execute("PRAGMA journal_mode = WAL")
                 self._database.execute(SCHEMA)
+                self._inode = path.stat().st_ino
         except BaseException:
             self._database.close()
             raise
@@ -176,7 +177,16 @@ class Outbox:
         Args:
             parts: What it carries.
             transaction_hash: 32 bytes.
+
+        Raises:
+            WorkspaceError: The outbox is in use, or was moved or deleted.
+            DiskError: The disk is full, or does not let us.
         """
+        if not self._path.exists() or self._path.stat().st_ino != self._inode:
+            raise WorkspaceError(
+                f"{self._path} was moved or deleted while it was in use; nothing more was sent",
+                "put it back: it knows what was sent; then run the same command again",
+            )
         with self._transaction() as database:
             database.executemany(
                 "UPDATE readings SET transaction_hash = ? WHERE device = ? AND sequence >= ? AND sequence < ?",

@@ -57,15 +57,17 @@ class SqliteDatabase:
         self._lock: IO[str] | None = None
         self._stamp: Stamp | None = None
         require_regular(path)
-        if reading:
-            self._connection = self._open_to_read()
-            return
-        make_folder(path.parent)
+        if not reading:
+            make_folder(path.parent)
         with self._explained():
-            self._connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT)
+            self._connection = (
+                self._open_to_read() if reading else sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT)
+            )
         try:
             with self._explained():
                 self._require_ours()
+                if reading:
+                    return
                 # A block's logs are some ten kilobytes: with larger pages fewer overflow. Counts for a new file only.
                 self._connection.execute("PRAGMA page_size = 16384")
                 self._connection.execute("PRAGMA journal_mode = WAL")
@@ -198,19 +200,18 @@ class SqliteDatabase:
         """
         uri = f"file:{quote(os.fsencode(self._path.absolute()))}"
         log = self._path.with_name(self._path.name + "-wal")
-        with self._explained():
-            try:
-                return _checked(sqlite3.connect(f"{uri}?mode=rw", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT))
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF not in UNWRITABLE or not self._path.is_file():
-                    raise
-            self._stamp = self._look()
-            if self._stamp[1] is None or not log.stat().st_size:
-                return _checked(sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None))
-            # Without locks, and alone: then SQLite keeps the log's index in memory.
-            connection = sqlite3.connect(f"{uri}?mode=ro&vfs=unix-none", uri=True, isolation_level=None)
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            return _checked(connection)
+        try:
+            return _checked(sqlite3.connect(f"{uri}?mode=rw", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT))
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in UNWRITABLE or not self._path.is_file():
+                raise
+        self._stamp = self._look()
+        if self._stamp[1] is None or not log.stat().st_size:
+            return _checked(sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None))
+        # Without locks, and alone: then SQLite keeps the log's index in memory.
+        connection = sqlite3.connect(f"{uri}?mode=ro&vfs=unix-none", uri=True, isolation_level=None)
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        return _checked(connection)
 
     def _look(self) -> Stamp:
         """Give what changes with every change of the file or its log."""
