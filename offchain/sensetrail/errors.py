@@ -4,7 +4,10 @@ SensetrailError                    exit code
 |-- InputError                     2   what the user gave: files, arguments, workspace
 |   |-- ReadingError                   a reading that cannot be: NaN, text, outside the format
 |   |-- UnknownDeviceError             a device without a key, or not registered
-|   `-- WorkspaceError                 something the command needs is not there yet
+|   |-- WorkspaceError                 something the command needs is not there yet, or is damaged
+|   `-- DiskError                      a file that the system does not let us read or write
+|       |-- DiskFullError              no room, or no more than a quota or limit allows
+|       `-- ReadOnlyError              a disk, folder or file that cannot be written to
 |-- KeystoreError                  3   missing or wrong password, damaged keystore
 |-- ChainError                     4   node, chain or contract
 |   |-- RetryableError                 may pass by itself
@@ -64,7 +67,27 @@ class UnknownDeviceError(InputError):
 
 
 class WorkspaceError(InputError):
-    """Something the command needs is not in the workspace yet."""
+    """Something the command needs is not in the workspace yet, or is damaged there."""
+
+
+class DiskError(InputError):
+    """The system does not let us read or write a file.
+
+    Attributes:
+        path: The file or folder; None where the system does not say.
+    """
+
+    def __init__(self, what: str, to_do: str, *, path: object = None) -> None:
+        super().__init__(what, to_do)
+        self.path = path
+
+
+class DiskFullError(DiskError):
+    """There is no room for a file, or a quota or limit allows no more."""
+
+
+class ReadOnlyError(DiskError):
+    """The disk, folder or file cannot be written to."""
 
 
 class KeystoreError(SensetrailError):

@@ -1,6 +1,7 @@
 """A workspace: the folder where a user's state lies, and the files in it.
 
 deployment.json      which contracts, on which chain
+deployment.begun     while the contracts are being deployed: what was sent for them
 keys/NAME.json       device keys, encrypted
 outbox.sqlite        readings on their way
 index.sqlite         what the chain said
@@ -11,20 +12,29 @@ models/NAME/         model.keras, manifest.json
 from __future__ import annotations
 
 import json
-import re
+import os
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sensetrail.core.manifest import Manifest, parse_manifest
 from sensetrail.core.model_file import ModelFile, read_model_file
-from sensetrail.errors import InputError, ManifestError, WorkspaceError
+from sensetrail.core.names import device_name
+from sensetrail.disk import Journal, disk_error, explained, make_folder, read_whole, write_whole
+from sensetrail.errors import ManifestError, WorkspaceError
 
 if TYPE_CHECKING:
     from sensetrail.chain.deployment import Deployment
 
 MANIFEST_LIMIT = 1 << 20
-"""Bytes: a longer manifest is none of ours."""
+"""Bytes of a manifest."""
+MODEL_LIMIT = 5 << 30
+"""Bytes of a model file."""
+DEPLOYMENT_LIMIT = 1 << 16
+"""Bytes of a deployment's record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +58,31 @@ class Workspace:
         return self.root / "index.sqlite"
 
     def key(self, name: str) -> Path:
-        """A device key's file."""
-        return self.root / "keys" / f"{_file_name(name)}.json"
+        """Give a device key's file, which need not exist.
+
+        Raises:
+            InputError: It cannot be a name.
+        """
+        name = device_name(name)
+        path = self.root / "keys" / f"{name}.json"
+        if not os.path.lexists(path):
+            # Earlier versions did not normalise names.
+            alike = (file for stem, file in self.keys().items() if unicodedata.normalize("NFC", stem) == name)
+            return next(alike, path)
+        return path
 
     def keys(self) -> dict[str, Path]:
-        """Every device key's file by the device's name."""
-        return {path.stem: path for path in sorted((self.root / "keys").glob("*.json"))}
+        """Give every device key's file by the device's name, in the names' order.
+
+        Raises:
+            DiskError: The folder cannot be read.
+        """
+        folder = self.root / "keys"
+        if not os.path.lexists(folder):
+            return {}
+        with explained(folder):
+            files = sorted(file for file in folder.iterdir() if file.suffix == ".json" and file.name[0] != ".")
+        return {file.stem: file for file in files}
 
     def dataset(self, name: str) -> Path:
         """A dataset's folder: a name in this workspace, or a path."""
@@ -63,51 +92,79 @@ class Workspace:
         """A model's folder: a name in this workspace, or a path."""
         return self._folder("models", name)
 
-    def reserve_deployment(self) -> None:
-        """Make sure that a deployment can be written here, before anything is paid for.
+    @contextmanager
+    def deploying(self) -> Iterator[Journal]:
+        """Take the room for a deployment's record before anything is paid for, and hold the workspace for deploying.
+
+        Yields:
+            What an earlier, interrupted deployment left, to go on with. It is deleted once a deployment is written.
 
         Raises:
-            WorkspaceError: There is one already, or the folder cannot be written to.
+            WorkspaceError: There is a deployment already, a damaged one, or another command is deploying.
+            DiskError: The record cannot be written here.
         """
-        if self.has_deployment():
-            raise WorkspaceError(f"there is a deployment in {self.root} already", "choose another --workspace")
+        self._require_undeployed()
+        make_folder(self.root)
+        journal = Journal(self.root / "deployment.begun", f"another command deploys into {self.root}")
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            (self.root / "deployment.json").touch()
-            (self.root / "deployment.json").unlink()
-        except OSError as error:
-            raise WorkspaceError(
-                f"cannot write to {self.root}: {error.strerror}", "choose another --workspace"
-            ) from error
+            self._require_undeployed()
+            yield journal
+            if self.has_deployment():
+                journal.remove()
+        finally:
+            journal.close()
+
+    def _require_undeployed(self) -> None:
+        if self.has_deployment():
+            # One that is damaged is not deployed over: its contracts are on the chain all the same.
+            self.deployment()
+            raise WorkspaceError(f"there is a deployment in {self.root} already", "choose another --workspace")
 
     def write_deployment(self, deployment: Deployment) -> None:
-        """Write where the registries are."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        (self.root / "deployment.json").write_text(json.dumps(deployment.to_json(), indent=2) + "\n")
+        """Write where the registries are.
+
+        Raises:
+            DiskError: It cannot be written; nothing is left of it.
+        """
+        make_folder(self.root)
+        data = json.dumps(deployment.to_json(), indent=2) + "\n"
+        write_whole(self.root / "deployment.json", data.encode())
 
     def has_deployment(self) -> bool:
-        """Whether there is a deployment here."""
-        return (self.root / "deployment.json").is_file()
+        """Whether there is a deployment here, or a damaged one."""
+        return os.path.lexists(self.root / "deployment.json")
 
     def deployment(self) -> Deployment:
         """Read where the registries are.
 
         Raises:
             WorkspaceError: Nothing is deployed from here yet, or the file is damaged.
+            DiskError: It cannot be read.
         """
-        if not self.has_deployment():
-            raise WorkspaceError(
-                f"no deployment in {self.root}", "deploy first (`sensetrail deploy`), or name the --workspace"
-            )
+        path = self.root / "deployment.json"
+        with explained(path):
+            try:
+                path.lstat()
+            except FileNotFoundError as error:
+                if self.root.is_symlink() and not self.root.exists():
+                    raise disk_error(error, path) from error
+                raise WorkspaceError(
+                    f"no deployment in {self.root}", "deploy first (`sensetrail deploy`), or name the --workspace"
+                ) from error
+        data = read_whole(path, DEPLOYMENT_LIMIT)
         # Not before it is needed: web3 takes a second to load, and most errors come sooner.
         from sensetrail.chain.deployment import Deployment
 
-        return Deployment.parse((self.root / "deployment.json").read_bytes())
+        try:
+            return Deployment.parse(data)
+        except WorkspaceError as error:
+            what = f"{path} is damaged: {error.what}" if data.strip() else f"{path} is empty"
+            raise WorkspaceError(what, error.to_do) from error
 
     def _folder(self, kind: str, name: str) -> Path:
         if "/" in name or name in (".", ".."):
             return Path(name)
-        return self.root / kind / _file_name(name)
+        return self.root / kind / device_name(name)
 
 
 def require_free(folder: Path, file: str) -> None:
@@ -116,13 +173,18 @@ def require_free(folder: Path, file: str) -> None:
     Raises:
         WorkspaceError: It does.
     """
-    if (folder / file).exists():
+    if os.path.lexists(folder / file):
         raise WorkspaceError(f"there is a {file} in {folder} already", "choose another name: it is not overwritten")
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write a model folder's manifest."""
-    (folder / "manifest.json").write_text(json.dumps(manifest.to_json(), indent=2, sort_keys=True) + "\n")
+    """Write a model folder's manifest.
+
+    Raises:
+        DiskError: It cannot be written.
+    """
+    text = json.dumps(manifest.to_json(), indent=2, sort_keys=True) + "\n"
+    write_whole(folder / "manifest.json", text.encode())
 
 
 def read_model(folder: Path) -> tuple[Manifest, ModelFile]:
@@ -136,19 +198,20 @@ def read_model(folder: Path) -> tuple[Manifest, ModelFile]:
 
     Raises:
         ManifestError: Something is missing, or damaged.
+        DiskError: Something cannot be read.
     """
-    files = {name: folder / name for name in ("manifest.json", "model.keras")}
-    for name, path in files.items():
-        if not path.is_file():
-            raise ManifestError(
-                f"there is no {name} in {folder}", "give a model's folder, as `sensetrail train` wrote it"
-            )
-    if files["manifest.json"].stat().st_size > MANIFEST_LIMIT:
-        raise ManifestError("manifest.json is too large", "restore the original manifest")
-    return parse_manifest(files["manifest.json"].read_bytes()), read_model_file(files["model.keras"].read_bytes())
+    for name in ("manifest.json", "model.keras"):
+        with explained(folder / name):
+            if not (folder / name).is_file():
+                raise ManifestError(
+                    f"there is no {name} in {folder}", "give a model's folder, as `sensetrail train` wrote it"
+                )
+    manifest = parse_manifest(_read(folder / "manifest.json", MANIFEST_LIMIT))
+    return manifest, read_model_file(_read(folder / "model.keras", MODEL_LIMIT))
 
 
-def _file_name(name: str) -> str:
-    if not re.fullmatch(r"[^\x00-\x1f/\\]{1,64}", name) or name.startswith("."):
-        raise InputError(f"{name!r} cannot be a name here", "use 1 to 64 letters, digits or signs other than / and \\")
-    return name
+def _read(path: Path, limit: int) -> bytes:
+    with explained(path):
+        if path.stat().st_size > limit:
+            raise ManifestError(f"{path.name} is too large", f"restore the original {path.name}")
+    return read_whole(path, limit)

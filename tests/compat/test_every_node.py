@@ -214,7 +214,7 @@ def test_a_transaction_that_failed_loses_no_reading(site: Site, outbox: Outbox) 
         site.chain.wait(bytes.fromhex(site.chain.request("eth_sendTransaction", call)[2:]))
     block = site.chain.request("eth_getBlockByNumber", "latest", False)
     failed = bytes.fromhex(block["transactions"][-1][2:])
-    outbox.mark_sent(site.device_address, 0, 5, failed)
+    outbox.mark_sent([(site.device_address, 0, 5)], failed)
     assert [len(one.verdicts) for one in send_batches(site.registry, outbox, [site.key], site.relayer)] == [5]
 
 

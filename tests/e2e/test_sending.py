@@ -197,7 +197,7 @@ def test_a_failed_transaction_is_sent_again(site: Site, outbox: Outbox) -> None:
     failed = bytes.fromhex(site.chain.request("eth_sendTransaction", wrong)[2:])
     with pytest.raises(ContractError):
         site.chain.wait(failed)
-    outbox.mark_sent(site.device_address, 0, 5, failed)
+    outbox.mark_sent([(site.device_address, 0, 5)], failed)
     assert [len(one.verdicts) for one in send_batches(site.registry, outbox, [site.key], site.relayer)] == [5]
 
 

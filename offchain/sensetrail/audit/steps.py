@@ -52,7 +52,7 @@ from sensetrail.core.storage import (
 from sensetrail.core.taint import verify_untainted
 from sensetrail.core.transaction import Transaction
 from sensetrail.core.typed_data import batch_digest, domain_separator
-from sensetrail.errors import AuditError, SensetrailError
+from sensetrail.errors import AuditError, DiskError, SensetrailError
 
 COLUMNS = ("step", "name", "result", "what it proves")
 """Headings of a table of findings."""
@@ -134,6 +134,9 @@ class Audit:
             else:
                 try:
                     yield Finding(number, name, Status.PASSED, step())
+                except DiskError:
+                    # No step failed: there was no room to take it.
+                    raise
                 except SensetrailError as error:
                     failed = True
                     yield Finding(number, name, Status.FAILED, error.what, error.to_do)

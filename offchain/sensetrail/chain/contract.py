@@ -47,7 +47,14 @@ class Contract:
         self.artifact = load_artifact(self.NAME)
 
     @classmethod
-    def deploy(cls, chain: Chain, account: LocalAccount, admin: Address, admin_delay: int) -> tuple[Address, int]:
+    def deploy(
+        cls,
+        chain: Chain,
+        account: LocalAccount,
+        admin: Address,
+        admin_delay: int,
+        on_signed: Callable[[bytes], None] | None = None,
+    ) -> tuple[Address, int]:
         """Deploy it.
 
         Args:
@@ -55,12 +62,15 @@ class Contract:
             account: Who pays.
             admin: Who gets the admin role and, to begin with, all others.
             admin_delay: Seconds between the two steps of handing the admin role over.
+            on_signed: Told the transaction's hash before it leaves.
 
         Returns:
             Its address and the block it stands in.
         """
         arguments = abi_encode(["uint48", "address"], [admin_delay, admin])
-        receipt = chain.wait(chain.send(account, None, load_artifact(cls.NAME).bytecode + arguments))
+        receipt = chain.wait(
+            chain.send(account, None, load_artifact(cls.NAME).bytecode + arguments, on_signed=on_signed)
+        )
         if receipt.contract_address is None:
             raise ChainError("the deployment created no contract", "use another node")
         return receipt.contract_address, receipt.block_number

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import signal
+from functools import partial
 from math import isfinite
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from sensetrail.cli.output import note, print_json, print_table, say
+from sensetrail.cli.output import note, print_json, print_table, say, warn
 from sensetrail.cli.session import (
     DEFAULT_FOLDER,
     DEFAULT_RPC,
@@ -26,10 +27,11 @@ from sensetrail.cli.session import (
     paying_account,
 )
 from sensetrail.core.canonical import json_digest
+from sensetrail.core.names import new_device_name, plain_text, printable
 from sensetrail.core.primitives import hex_word
 from sensetrail.core.reading import HUMIDITY_LIMITS, TEMPERATURE_LIMITS, quantise
 from sensetrail.core.rules import INDOOR, Profile
-from sensetrail.errors import InputError
+from sensetrail.errors import InputError, KeystoreError
 from sensetrail.report.section import Table
 from sensetrail.workspace import Workspace
 
@@ -61,6 +63,8 @@ def deploy(
 ) -> None:
     """Deploy both registries and note in the workspace where they are.
 
+    Interrupted, it goes on where it was when run again, and pays nothing twice.
+
     Example: sensetrail deploy --rpc http://127.0.0.1:8545
     """
     from sensetrail.chain.deployment import deploy as deploy_registries
@@ -68,13 +72,19 @@ def deploy(
     place = Workspace(workspace)
     chain = connect(rpc)
     payer = paying_account(chain, account)
-    place.reserve_deployment()
-    deployment = deploy_registries(chain, payer)
-    place.write_deployment(deployment)
-    if as_json:
-        print_json(deployment.to_json())
-    else:
-        say(f"SensorRegistry {deployment.sensor_registry}\nModelRegistry  {deployment.model_registry}")
+    with place.deploying() as journal:
+        if journal.lines:
+            note(f"going on with the deployment that was begun in {place.root}")
+        deployment = deploy_registries(chain, payer, journal)
+        journal.release()
+        try:
+            place.write_deployment(deployment)
+        finally:
+            # Whatever becomes of the file: these are paid for.
+            if as_json:
+                print_json(deployment.to_json())
+            else:
+                say(f"SensorRegistry {deployment.sensor_registry}\nModelRegistry  {deployment.model_registry}")
 
 
 @profile.command("add")
@@ -159,8 +169,9 @@ def device_new(
     """
     from sensetrail.sensor.keystore import Curve, create_key
 
+    name = new_device_name(name)
     path = Workspace(workspace).key(name)
-    if path.exists():
+    if path.is_file():
         raise InputError(f"there is a key at {path} already", "choose another name: keys are never overwritten")
     curve = Curve.P256 if p256 else Curve.SECP256K1
     address = create_key(path, password(f"New password for {name}", confirm=True), curve)
@@ -187,9 +198,10 @@ def device_register(
     from sensetrail.chain.sensor_registry import SensorRegistry
 
     place = Workspace(workspace)
+    given = {"make": make, "model": model, "serial": serial, "calibration": calibration}
+    identity = json_digest({field: plain_text(value, f"--{field}") for field, value in given.items()})
     address = device_address(place, name)
     chain, deployment = connect_deployment(rpc, place)
-    identity = json_digest({"make": make, "model": model, "serial": serial, "calibration": calibration})
     registry = SensorRegistry(chain, deployment.sensor_registry)
     registry.register_device(paying_account(chain, account), address, profile_number, identity)
     result = {"device": address, "profile": profile_number, "identity_digest": hex_word(identity)}
@@ -258,17 +270,26 @@ def device_list(rpc: Rpc = DEFAULT_RPC, workspace: Folder = DEFAULT_FOLDER, as_j
     place = Workspace(workspace)
     chain, deployment = connect_deployment(rpc, place)
     registry = SensorRegistry(chain, deployment.sensor_registry)
-    found = []
-    for name, path in place.keys().items():
-        address = key_address(path)
+    found: list[dict[str, Any]] = []
+    for stem, path in place.keys().items():
+        name = printable(stem)
+        try:
+            address = key_address(path, partial(password, f"Password of {name}"))
+        except KeystoreError as error:
+            # One file must not hide the others.
+            warn(f"{name}: {error.what}")
+            note(f"to do: {error.to_do}")
+            found.append({"name": name, "device": None, "status": "unreadable", "readings": None, "wrong": error.what})
+            continue
         record, state = registry.record(address), registry.state(address)
         status = "revoked" if record.revoked_at else "active" if record.registered_at else "not registered"
         found.append({"name": name, "device": address, "status": status, "readings": state.sequence})
     if as_json:
         print_json(found)
-    else:
-        rows = [[str(value) for value in entry.values()] for entry in found]
-        print_table(Table(("name", "device", "status", "readings"), rows, frozenset({3})))
+        return
+    columns = ("name", "device", "status", "readings")
+    rows = [["-" if entry[column] is None else str(entry[column]) for column in columns] for entry in found]
+    print_table(Table(columns, rows, frozenset({3})))
 
 
 def wait_for_signal() -> None:

@@ -28,6 +28,7 @@ from sensetrail.cli.session import (
     parse_time,
 )
 from sensetrail.core.primitives import hex_word
+from sensetrail.disk import explained, read_whole, write_new
 from sensetrail.errors import InputError, ManifestError, VerificationError, WorkspaceError
 from sensetrail.workspace import Workspace
 
@@ -177,9 +178,10 @@ def dataset_verify(
     """
     from sensetrail.core.merkle import verify_inclusion
 
-    if file.stat().st_size > PROOF_LIMIT:
-        raise ManifestError(f"{file.name} is too large for a proof", "ask for the proof again")
-    proof = parse_proof(file.read_bytes(), file.name)
+    with explained(file):
+        if file.stat().st_size > PROOF_LIMIT:
+            raise ManifestError(f"{file.name} is too large for a proof", "ask for the proof again")
+    proof = parse_proof(read_whole(file, PROOF_LIMIT), file.name)
     if root is not None and _trusted_root(root) != proof.root:
         raise VerificationError(
             f"the proof is for the root {hex_word(proof.root)}, not for {root}",
@@ -325,9 +327,14 @@ def _row_number(place: Workspace, rows: Rows, text: str) -> int:
 
 
 def _write_once(path: Path, text: str) -> None:
-    if path.exists() and path.read_bytes() != text.encode():
-        raise WorkspaceError(f"there is another file at {path} already", "choose another name: it is not overwritten")
-    path.write_text(text)
+    data = text.encode()
+    try:
+        write_new(path, data)
+    except FileExistsError as error:
+        if not path.is_file() or path.stat().st_size != len(data) or read_whole(path, len(data)) != data:
+            raise WorkspaceError(
+                f"there is another file at {path} already", "choose another name: it is not overwritten"
+            ) from error
 
 
 def _trusted_root(text: str) -> bytes:

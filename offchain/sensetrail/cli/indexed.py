@@ -45,16 +45,49 @@ class Believed:
 NOTHING = Believed()
 
 
-def open_store(workspace: Workspace, deployment: Deployment, url: str | None) -> Store:
-    """Open the index where it is: PostgreSQL by its URL, or the workspace's file."""
+def open_store(workspace: Workspace, deployment: Deployment, url: str | None, *, reading: bool = False) -> Store:
+    """Open the index where it is: PostgreSQL by its URL, or the workspace's file.
+
+    Args:
+        workspace: Where the file is.
+        deployment: Whose index it is.
+        url: PostgreSQL's; None for the file.
+        reading: Only to read: then it must be there, and may lie on a disk that cannot be written to.
+    """
     contracts = (deployment.sensor_registry, deployment.model_registry)
     if url is not None:
         from sensetrail.indexer.postgres import open_postgres
 
-        return open_postgres(url, deployment.genesis_hash, contracts)
+        return open_postgres(url, deployment.genesis_hash, contracts, reading=reading)
     from sensetrail.indexer.sqlite import open_sqlite
 
-    return open_sqlite(workspace.index, deployment.genesis_hash, contracts)
+    return open_sqlite(workspace.index, deployment.genesis_hash, contracts, reading=reading)
+
+
+@contextmanager
+def writable(workspace: Workspace, store_url: str | None) -> Iterator[Workspace]:
+    """Give a workspace whose index can be brought up to date: this one, or, where it is read-only, a temporary one.
+
+    The temporary one holds a copy of the index and nothing else. So what reads it sees the newest blocks, as it would
+    with a workspace that can be written to.
+
+    Raises:
+        DiskError: There is no room for the copy.
+    """
+    from sensetrail.disk import is_writable, temporary_folder
+    from sensetrail.indexer.sqlite import copy_sqlite
+
+    if store_url is not None or (
+        is_writable(workspace.root) and (not workspace.index.exists() or is_writable(workspace.index))
+    ):
+        yield workspace
+        return
+    with temporary_folder() as folder:
+        temporary = type(workspace)(folder)
+        if workspace.index.exists():
+            copy_sqlite(workspace.index, temporary.index)
+        note(f"{workspace.root} cannot be written to: its index is brought up to date in a temporary copy")
+        yield temporary
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -20,7 +18,9 @@ from sensetrail.cli.session import (
     connect_deployment,
     paying_account,
 )
+from sensetrail.core.names import plain_text
 from sensetrail.core.primitives import ZERO_WORD, hex_word
+from sensetrail.disk import temporary_folder
 from sensetrail.errors import InputError
 from sensetrail.workspace import Workspace, read_model, require_free
 
@@ -124,6 +124,7 @@ def recall(
     """
     from sensetrail.chain.model_registry import ModelRegistry
 
+    reason = plain_text(reason, "--reason")
     place = Workspace(workspace)
     manifest, _ = read_model(place.model(model))
     chain, deployment = connect_deployment(rpc, place)
@@ -186,10 +187,10 @@ def _check_finite(*values: float | None) -> None:
 
 def _load(data: bytes) -> Any:
     """Load a model from the bytes that were verified: the file may be another by now."""
-    with err.status("loading TensorFlow"), TemporaryDirectory() as folder:
+    with err.status("loading TensorFlow"), temporary_folder() as folder:
         from sensetrail.training.fit import load
 
-        path = Path(folder) / "model.keras"
+        path = folder / "model.keras"
         path.write_bytes(data)
         return load(path)
 

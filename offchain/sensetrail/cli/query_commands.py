@@ -226,9 +226,9 @@ def _wanted(
 
 def _names(place: Workspace) -> dict[Address, str]:
     """Say what devices are called that have a key in this workspace."""
-    from sensetrail.sensor.keystore import key_address
+    from sensetrail.sensor.keystore import names_of
 
-    return {key_address(path): name for name, path in place.keys().items()}
+    return names_of(place.keys())
 
 
 def _output(form: str | None, out: Path | None, as_json: bool, limit: int | None) -> _Output:
@@ -272,7 +272,7 @@ def _answer(
     deployment = place.deployment()
     if store_url is None and not place.index.is_file():
         raise WorkspaceError(f"there is no index in {place.root}", "make it: sensetrail index")
-    with open_store(place, deployment, store_url) as store, store.snapshot():
+    with open_store(place, deployment, store_url, reading=True) as store, store.snapshot():
         cursor = store.cursor()
         if cursor is None:
             raise WorkspaceError("nothing is indexed yet", "index first: sensetrail index")

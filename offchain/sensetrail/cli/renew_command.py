@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +26,7 @@ from sensetrail.cli.session import (
 )
 from sensetrail.cli.taint_commands import touched_json
 from sensetrail.core.primitives import hex_word
+from sensetrail.disk import new_folder
 from sensetrail.errors import InputError, VerificationError, WorkspaceError
 from sensetrail.workspace import Workspace, read_model
 
@@ -187,22 +186,11 @@ def _successor(place: Workspace, name: str, old: Manifest, dataset: Dataset) -> 
         from sensetrail.training.make import make_model
     configuration = Configuration.from_json(old.configuration)
     if not (place.dataset(name) / "dataset.json").exists():
-        _put(place.dataset(name), lambda partial: write_dataset(partial, dataset))
-
-    def make(partial: Path) -> None:
+        with new_folder(place.dataset(name)) as partial:
+            write_dataset(partial, dataset)
+    with err.status("training"), new_folder(folder) as partial:
         make_model(partial, dataset.rows, dataset.selection, dataset.record, configuration, old.weights_digest)
-
-    with err.status("training"):
-        _put(folder, make)
     return read_model(folder)[0]
-
-
-def _put(folder: Path, write: Callable[[Path], None]) -> None:
-    """Write a folder whole or not at all, so that an interruption leaves no half of it under its name."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    write(partial)
-    partial.rename(folder)
 
 
 def _require_empty(folder: Path) -> None:

@@ -109,15 +109,20 @@ def paying_account(chain: Chain, keystore: Path | None) -> LocalAccount:
 def password(prompt: str, variable: str = PASSWORD_VARIABLE, *, confirm: bool = False) -> str:
     """Ask for a password, unless the environment has it: under its own variable, or the common one.
 
+    Returns:
+        A `Password`, which knows where it came from.
+
     Raises:
         KeystoreError: There is no one to ask.
     """
-    given = os.environ.get(variable, os.environ.get(PASSWORD_VARIABLE))
-    if given is not None:
-        return given
-    if not sys.stdin.isatty():
-        raise KeystoreError("no password given", f"set {PASSWORD_VARIABLE}, or run the command at a terminal")
-    return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
+    from sensetrail.sensor.keystore import Password
+
+    for name in (variable, PASSWORD_VARIABLE):
+        if name in os.environ:
+            return Password(os.environ[name], name)
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise KeystoreError("no password given", f"set {variable}, or run the command at a terminal")
+    return Password(typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
 
 
 def device_keystore(workspace: Workspace, name: str) -> Path:
@@ -139,7 +144,9 @@ def device_address(workspace: Workspace, name: str) -> Address:
     from sensetrail.core.primitives import address
     from sensetrail.sensor.keystore import key_address
 
-    return address(name) if name.startswith("0x") else key_address(device_keystore(workspace, name))
+    if name.startswith("0x"):
+        return address(name)
+    return key_address(device_keystore(workspace, name), lambda: password(f"Password of {name}"))
 
 
 def parse_range(text: str, name: str) -> tuple[float, float]:

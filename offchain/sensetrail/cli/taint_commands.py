@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sensetrail.cli.indexed import Believed, histories, model_events, synchronised
+from sensetrail.cli.indexed import Believed, histories, model_events, synchronised, writable
 from sensetrail.cli.output import err, print_json, print_table, say
 from sensetrail.cli.session import (
     DEFAULT_FOLDER,
@@ -51,7 +51,8 @@ def taint(
 ) -> None:
     """List what revoked devices leave untrusted: their readings, and the datasets and models made of them.
 
-    Looks at the chain and at this workspace. A model of a touched dataset is touched; a successor of one inherits.
+    Looks at the chain and at this workspace. A model of a touched dataset is touched; a successor of one inherits. The
+    index is brought up to date first; where the workspace is read-only, in a temporary copy.
 
     Example: sensetrail taint --check
     """
@@ -59,7 +60,8 @@ def taint(
     chain, deployment = connect_deployment(rpc, place)
     believed = Believed(trust_node, block_hash, second_node, depth)
     with (
-        synchronised(place, chain, deployment, believed, store_url, quiet=as_json) as (store, indexed),
+        writable(place, store_url) as indexing,
+        synchronised(indexing, chain, deployment, believed, store_url, quiet=as_json) as (store, indexed),
         err.status("tracing"),
     ):
         survey = _survey(place, store, indexed.cursor.number, deployment)
@@ -166,13 +168,13 @@ class _Survey:
 def _survey(place: Workspace, store: Store, block_number: int, deployment: Deployment) -> _Survey:
     from sensetrail.core.dataset import Selection
     from sensetrail.core.taint import descendants, summarise, touched_readings, untrusted_since
-    from sensetrail.sensor.keystore import key_address
+    from sensetrail.sensor.keystore import names_of
 
     history_through = histories(store, deployment)
     history = history_through(block_number)
     untrusted = untrusted_since(history)
     readings = summarise(touched_readings(history), untrusted)
-    names = {key_address(path): name for name, path in place.keys().items()} if readings else {}
+    names = names_of(place.keys()) if readings else {}
     survey = _Survey(block_number, readings, names, [], [], {})
     if not readings:
         return survey

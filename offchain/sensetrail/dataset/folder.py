@@ -20,9 +20,12 @@ from sensetrail.core.canonical import parse_json, parse_word
 from sensetrail.core.dataset import UNPROVEN, DatasetRecord, Provenance, Rows, Selection
 from sensetrail.core.primitives import address, hex_word
 from sensetrail.core.reading import HUNDREDTHS
+from sensetrail.disk import disk_error, explained, make_folder, read_whole, replacing, write_whole
 from sensetrail.errors import InputError, ManifestError, VerificationError, WorkspaceError
 
 VERSION = "sensetrail-dataset-v1"
+DESCRIPTION_LIMIT = 16 << 20
+"""Bytes of a dataset.json: its selection may name many devices."""
 SCHEMA = pa.schema(
     [
         pa.field("device", pa.string(), nullable=False),
@@ -57,8 +60,11 @@ def write_dataset(folder: Path, dataset: Dataset) -> None:
     Args:
         folder: Made if it is not there; a dataset in it is replaced.
         dataset: What to write.
+
+    Raises:
+        DiskError: It cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     rows = dataset.rows
     columns: list[Any] = [
         pa.array(rows.device.tolist(), pa.string()),
@@ -67,8 +73,10 @@ def write_dataset(folder: Path, dataset: Dataset) -> None:
         pa.array(rows.temperature / HUNDREDTHS, pa.float64()),
         pa.array(rows.humidity / HUNDREDTHS, pa.float64()),
     ]
-    pq.write_table(pa.Table.from_arrays(columns, schema=SCHEMA), folder / "dataset.parquet", compression="zstd")
-    (folder / "dataset.json").write_text(json.dumps(_description(dataset), indent=2) + "\n")
+    with replacing(folder / "dataset.parquet") as partial:
+        pq.write_table(pa.Table.from_arrays(columns, schema=SCHEMA), partial, compression="zstd")
+    # Last, because a folder without it is no dataset yet.
+    write_whole(folder / "dataset.json", (json.dumps(_description(dataset), indent=2) + "\n").encode())
 
 
 def read_dataset(folder: Path, *, verify: bool = True) -> Dataset:
@@ -80,12 +88,13 @@ def read_dataset(folder: Path, *, verify: bool = True) -> Dataset:
 
     Raises:
         WorkspaceError: There is none.
+        DiskError: Its files cannot be read.
         VerificationError: Its files are damaged, or its rows do not have its root.
     """
-    description = folder / "dataset.json"
-    if not description.is_file() or not (folder / "dataset.parquet").is_file():
-        raise WorkspaceError(f"there is no dataset at {folder}", "make one: sensetrail dataset build NAME")
-    value = parse_json(description.read_bytes(), "dataset.json")
+    with explained(folder):
+        if not all((folder / name).is_file() for name in ("dataset.json", "dataset.parquet")):
+            raise WorkspaceError(f"there is no dataset at {folder}", "make one: sensetrail dataset build NAME")
+    value = parse_json(read_whole(folder / "dataset.json", DESCRIPTION_LIMIT), "dataset.json")
     try:
         selection = Selection.from_json(value["selection"])
         record = DatasetRecord(
@@ -139,7 +148,12 @@ def _description(dataset: Dataset) -> dict[str, Any]:
 def _read_rows(path: Path) -> Rows:
     try:
         table = pq.read_table(path, columns=SCHEMA.names).cast(SCHEMA)
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+    except OSError as error:
+        # Arrow's own complaints about a file's content are OSErrors without a number.
+        if error.errno is not None:
+            raise disk_error(error, path) from error
+        raise ManifestError(f"{path.name} is damaged: {error}", "build the dataset again") from error
+    except (pa.ArrowException, ValueError, KeyError) as error:
         raise ManifestError(f"{path.name} is damaged: {error}", "build the dataset again") from error
     try:
         devices = [str(address(value)) for value in table.column("device").to_pylist()]

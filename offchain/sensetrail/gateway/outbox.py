@@ -6,17 +6,20 @@ nothing. So an interruption, a failed transaction or another gateway loses nothi
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from sensetrail.core.primitives import Address
 from sensetrail.core.reading import Measurements
 from sensetrail.core.rules import DeviceState
-from sensetrail.errors import InputError, WorkspaceError
+from sensetrail.disk import make_folder, require_regular, sqlite_error, temporary_folder
+from sensetrail.errors import InputError, SensetrailError, WorkspaceError
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS readings (
@@ -29,10 +32,17 @@ CREATE TABLE IF NOT EXISTS readings (
     accepted INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (device, sequence),
     UNIQUE (device, measured_at, temperature, humidity)
-) STRICT;
+) STRICT
 """
+COLUMNS = ["device", "sequence", "measured_at", "temperature", "humidity", "transaction_hash", "accepted"]
+RESTORE = (
+    "restore it from a backup; without one, move it away, and post only the readings that the chain does not have yet "
+    "(sensetrail query readings shows those that it has)"
+)
 Reading = tuple[int, int, int]
 """measured_at (Unix s), temperature (0.01 degC), humidity (0.01 %RH)."""
+Part = tuple[Address, int, int]
+"""Device, first sequence number and count of consecutive readings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,28 +80,42 @@ class Outbox:
         """Open the outbox, or make a new one.
 
         Raises:
-            WorkspaceError: The file is no outbox.
+            WorkspaceError: The file is no outbox, is damaged, or another command uses it.
+            DiskError: The disk does not let us.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        make_folder(path.parent)
+        require_regular(path)
+        self._path = path
+        with self._explained():
             self._database = sqlite3.connect(path, isolation_level=None)
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.executescript(SCHEMA)
-        except sqlite3.DatabaseError as error:
-            raise WorkspaceError(f"{path} is not an outbox: {error}", "restore it from a backup") from error
+        try:
+            with self._explained():
+                self._require_ours()
+                self._database.execute("PRAGMA journal_mode = WAL")
+                self._database.execute(SCHEMA)
+                self._inode = path.stat().st_ino
+        except BaseException:
+            self._database.close()
+            raise
 
     @classmethod
-    def rehearsal(cls, path: Path) -> Outbox:
-        """Open a copy of an outbox in memory: what is done to it is forgotten, and the file stays as it is.
+    @contextmanager
+    def rehearsal(cls, path: Path) -> Iterator[Outbox]:
+        """Give a copy of an outbox to try things out on: it is forgotten, and the file stays as it is.
 
         Args:
             path: The outbox's file; where there is none, the copy is empty.
+
+        Raises:
+            WorkspaceError: The file is no outbox, or is damaged.
         """
-        copy = cls(Path(":memory:"))
-        if path.is_file():
-            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as original:
-                original.backup(copy._database)
-        return copy
+        with temporary_folder() as folder:
+            copy = folder / path.name
+            if os.path.lexists(path):
+                require_regular(path)
+                _copy(path, copy)
+            with cls(copy) as outbox:
+                yield outbox
 
     def __enter__(self) -> Outbox:
         return self
@@ -141,7 +165,7 @@ class Outbox:
 
     def unsettled(self, device: Address, chain_sequence: int) -> list[Unsettled]:
         """Give the readings whose numbers the chain has used, by us or by another, we do not know yet."""
-        rows = self._database.execute(
+        rows = self._rows(
             "SELECT sequence, measured_at, temperature, humidity, transaction_hash FROM readings "
             "WHERE device = ? AND sequence < ? AND NOT accepted ORDER BY sequence",
             (device, chain_sequence),
@@ -150,7 +174,7 @@ class Outbox:
 
     def hashes_on_their_way(self, device: Address) -> list[bytes]:
         """Give the transactions that carry readings not known to be accepted, each once."""
-        rows = self._database.execute(
+        rows = self._rows(
             "SELECT DISTINCT transaction_hash FROM readings "
             "WHERE device = ? AND NOT accepted AND transaction_hash IS NOT NULL",
             (device,),
@@ -165,12 +189,29 @@ class Outbox:
                 [(device, sequence) for sequence in sequences],
             )
 
-    def mark_sent(self, device: Address, first_sequence: int, count: int, transaction_hash: bytes) -> None:
-        """Note the transaction that carries some readings; called before it leaves."""
-        self._database.execute(
-            "UPDATE readings SET transaction_hash = ? WHERE device = ? AND sequence >= ? AND sequence < ?",
-            (transaction_hash, device, first_sequence, first_sequence + count),
-        )
+    def mark_sent(self, parts: Iterable[Part], transaction_hash: bytes) -> None:
+        """Note the transaction that carries some readings, all of them or none.
+
+        Called before the transaction leaves: if this fails, nothing was sent.
+
+        Args:
+            parts: What it carries.
+            transaction_hash: 32 bytes.
+
+        Raises:
+            WorkspaceError: The outbox is in use, or was moved or deleted.
+            DiskError: The disk is full, or does not let us.
+        """
+        if not self._path.exists() or self._path.stat().st_ino != self._inode:
+            raise WorkspaceError(
+                f"{self._path} was moved or deleted while it was in use; nothing more was sent",
+                "put it back: it knows what was sent; then run the same command again",
+            )
+        with self._transaction() as database:
+            database.executemany(
+                "UPDATE readings SET transaction_hash = ? WHERE device = ? AND sequence >= ? AND sequence < ?",
+                [(transaction_hash, device, first, first + count) for device, first, count in parts],
+            )
 
     def renumber(self, device: Address, state: DeviceState) -> None:
         """Number a device's pending readings on from the chain's next sequence number.
@@ -206,22 +247,66 @@ class Outbox:
 
     def pending(self, device: Address) -> Pending | None:
         """Give the readings that the chain is not known to have; None where there are none."""
-        rows = self._database.execute(
+        rows = self._rows(
             "SELECT sequence, measured_at, temperature, humidity FROM readings "
             "WHERE device = ? AND NOT accepted ORDER BY sequence",
             (device,),
-        ).fetchall()
+        )
         if not rows:
             return None
         sequence, *columns = zip(*rows, strict=True)
         return Pending(sequence[0], Measurements.of(*columns))
 
+    def _require_ours(self) -> None:
+        """Refuse another program's database before anything is written into it."""
+        tables = [row[0] for row in self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        columns = [row[1] for row in self._database.execute("PRAGMA table_info(readings)")]
+        if tables and columns != COLUMNS:
+            raise WorkspaceError(f"{self._path} is not an outbox: it is another program's database", RESTORE)
+        # Damage is better found now than in the middle of sending.
+        for (found,) in self._database.execute("PRAGMA quick_check(1)"):
+            if found != "ok":
+                raise WorkspaceError(f"the outbox {self._path} is damaged: {found}", RESTORE)
+
+    def _rows(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        """Give a query's rows."""
+        with self._explained():
+            return self._database.execute(query, values).fetchall()
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing, and nobody else in between."""
-        try:
+        with self._explained():
             self._database.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            raise WorkspaceError("another command uses this outbox", "run this one again after it") from error
-        with self._database:
-            yield self._database
+            with self._database:
+                yield self._database
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.ProgrammingError:
+            raise
+        except sqlite3.Error as error:
+            raise self._explanation(error) from error
+
+    def _explanation(self, error: sqlite3.Error) -> SensetrailError:
+        return sqlite_error(error, self._path, "the outbox", RESTORE)
+
+
+def _copy(path: Path, copy: Path) -> None:
+    """Copy a database, while others may write to it."""
+    try:
+        with (
+            closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as original,
+            closing(sqlite3.connect(copy)) as target,
+        ):
+            original.backup(target)
+    except sqlite3.OperationalError:
+        # Where nothing can be written, SQLite does not open a database in WAL mode; but then nobody else writes either.
+        for suffix in ("", "-wal"):
+            source = path.with_name(path.name + suffix)
+            if source.is_file():
+                copy.with_name(copy.name + suffix).write_bytes(source.read_bytes())
+    except sqlite3.DatabaseError as error:
+        raise sqlite_error(error, path, "the outbox", RESTORE) from error

@@ -20,7 +20,7 @@ from sensetrail.core.reading import Measurements
 from sensetrail.core.signature import DeviceKey
 from sensetrail.core.typed_data import batch_digest
 from sensetrail.errors import ChainError, ContractError, RejectedError
-from sensetrail.gateway.outbox import Outbox, Pending, Reading, Unsettled
+from sensetrail.gateway.outbox import Outbox, Part, Pending, Reading, Unsettled
 
 DEFAULT_BATCH = 120
 WORST_BATCH_GAS, WORST_READING_GAS = 300_000, 1_450
@@ -98,7 +98,7 @@ def send_own(
         before_sending(reading[0])
 
         def note(transaction_hash: bytes, sequence: int = sequence) -> None:
-            outbox.mark_sent(who, sequence, 1, transaction_hash)
+            outbox.mark_sent([(who, sequence, 1)], transaction_hash)
 
         sent = registry.post(device, sequence, *reading, note)
         yield _outcome(registry, outbox, [(who, sequence, 1)], sent)
@@ -136,9 +136,8 @@ def send_batches(
         parts = [(batch.header.device, batch.header.first_sequence, batch.header.count) for batch, _ in batches]
         before_sending(max(last for _, last in batches))
 
-        def note(transaction_hash: bytes, parts: Sequence[tuple[Address, int, int]] = parts) -> None:
-            for part in parts:
-                outbox.mark_sent(*part, transaction_hash)
+        def note(transaction_hash: bytes, parts: Sequence[Part] = parts) -> None:
+            outbox.mark_sent(parts, transaction_hash)
 
         if len(signed) == 1:
             sent = registry.submit_batch(relayer, *signed[0], on_signed=note)
@@ -203,9 +202,7 @@ def plan(pending: Sequence[tuple[Address, Pending]], size: int = DEFAULT_BATCH) 
         yield batches
 
 
-def _outcome(
-    registry: SensorRegistry, outbox: Outbox, parts: Sequence[tuple[Address, int, int]], transaction_hash: bytes
-) -> Sent:
+def _outcome(registry: SensorRegistry, outbox: Outbox, parts: Sequence[Part], transaction_hash: bytes) -> Sent:
     """Wait for a transaction, and note what the registry took of it.
 
     Args:

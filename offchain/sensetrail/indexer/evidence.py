@@ -6,8 +6,6 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from sensetrail.chain.client import Chain
 from sensetrail.chain.deployment import Deployment
@@ -16,6 +14,7 @@ from sensetrail.core.header import BlockHeader
 from sensetrail.core.logs import BlockLogs
 from sensetrail.core.primitives import Address, hex_word, keccak256
 from sensetrail.core.transaction import Transaction, transaction_from_rpc
+from sensetrail.disk import temporary_folder
 from sensetrail.errors import AuditError, RefusedError
 from sensetrail.indexer.heads import read_proof, storage
 from sensetrail.indexer.read import get_header, read_headers, responses, spans
@@ -93,10 +92,10 @@ class NodeEvidence:
             contracts = (self.sensor_registry, self.model_registry)
             terms = replace(self.terms, block_hash=anchor.hash, second=None)
             with (
-                TemporaryDirectory() as folder,
+                temporary_folder() as folder,
                 self._wire() as wire,
                 self._wire() as headers_wire,
-                open_sqlite(Path(folder) / "audit.sqlite", self.deployment.genesis_hash, contracts) as store,
+                open_sqlite(folder / "audit.sqlite", self.deployment.genesis_hash, contracts) as store,
             ):
                 Indexer(wire, headers_wire, store, terms, self.tell, self.on_progress).run()
                 self._blocks = list(store.blocks(anchor.number))

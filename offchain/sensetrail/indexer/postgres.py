@@ -24,8 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 from sensetrail.core.primitives import Address
 from sensetrail.errors import (
+    DiskFullError,
     InputError,
     MissingExtraError,
+    ReadOnlyError,
     SensetrailError,
     StoreUnreachableError,
     WorkspaceError,
@@ -206,6 +208,16 @@ class PostgresDatabase:
         match error:
             case errors.InsufficientPrivilege():
                 return InputError(what, "have the database's owner grant it, or name another --store")
+            case errors.DiskFull():
+                return DiskFullError(
+                    what, "free space on the server, then run the same command again: nothing was lost"
+                )
+            case errors.ReadOnlySqlTransaction():
+                return ReadOnlyError(what, "name a server that can be written to: this one is a copy, or read-only")
+            case errors.TooManyConnections():
+                return StoreUnreachableError(what, "end other commands, or raise the server's max_connections")
+            case errors.IoError() | errors.DataCorrupted() | errors.IndexCorrupted():
+                return StoreUnreachableError(what, "have the server's disk checked; delete nothing until then")
             case errors.LockNotAvailable():
                 return WorkspaceError(f"another command uses {self.name}", "run this one again after it")
             case errors.OperationalError() | errors.InterfaceError():
@@ -216,15 +228,16 @@ class PostgresDatabase:
                 return WorkspaceError(f"{self.name} is not an index: {error}", "use an empty schema, or index again")
 
 
-def open_postgres(url: str, genesis_hash: bytes, contracts: Sequence[Address]) -> Store:
+def open_postgres(url: str, genesis_hash: bytes, contracts: Sequence[Address], *, reading: bool = False) -> Store:
     """Open a store in a PostgreSQL database, or make a new one; see `Store`.
 
     Args:
         url: As libpq takes it, without a password.
         genesis_hash: The chain's block 0, 32 bytes.
         contracts: Whose logs it holds.
+        reading: Only to read: then it must be there.
     """
-    return open_store(PostgresDatabase(url), genesis_hash, contracts)
+    return open_store(PostgresDatabase(url), genesis_hash, contracts, reading=reading)
 
 
 def _load_psycopg() -> ModuleType:

@@ -18,6 +18,7 @@ from sensetrail.core.primitives import Address, hex_word
 from sensetrail.errors import StoreHeldError, WorkspaceError, WrongChainError
 
 VERSION = 2
+INDEX_AGAIN = "move it away, then index again: the chain has everything that was in it"
 RECENT_LIMIT = 100_000
 """How many hashes are kept on a chain that does not say what is final."""
 SCHEMA = (
@@ -150,29 +151,37 @@ class Database(Protocol):
 class Store:
     """A store in a database."""
 
-    def __init__(self, database: Database, genesis_hash: bytes, contracts: Sequence[Address]) -> None:
+    def __init__(
+        self, database: Database, genesis_hash: bytes, contracts: Sequence[Address], *, reading: bool = False
+    ) -> None:
         """Open the store, or make a new one.
 
         Args:
             database: Where it is.
             genesis_hash: The chain's block 0, 32 bytes.
             contracts: Whose logs it holds.
+            reading: Only to read: then it must be there.
 
         Raises:
             WrongChainError: It holds another chain's or other contracts' logs.
-            WorkspaceError: It is of another version.
+            WorkspaceError: It is of another version, damaged, or, to read only, not there.
         """
         self._database = database
         expected = (VERSION, genesis_hash, " ".join(contracts))
         # A store that is there is not written to by opening it: so a reader needs no writer's turn, and no right.
         if not database.has_tables():
+            if reading:
+                raise WorkspaceError(f"nothing is indexed yet in {database.name}", "index first: sensetrail index")
             with self._transaction():
                 for statement in SCHEMA:
                     database.execute(statement.format(**database.types))
                 database.execute("INSERT INTO origin SELECT ?, ?, ? WHERE NOT EXISTS (SELECT * FROM origin)", expected)
-        ((version, genesis, whose),) = database.rows("SELECT version, genesis_hash, contracts FROM origin")
+        origins = list(database.rows("SELECT version, genesis_hash, contracts FROM origin"))
+        if len(origins) != 1:
+            raise WorkspaceError(f"the index {database.name} is damaged: it has {len(origins)} origins", INDEX_AGAIN)
+        ((version, genesis, whose),) = origins
         if version != VERSION:
-            raise WorkspaceError(f"{database.name} is an index of another version", "delete it and index again")
+            raise WorkspaceError(f"{database.name} is an index of another version", INDEX_AGAIN)
         if (genesis, whose) != expected[1:]:
             raise WrongChainError(
                 f"{database.name} is the index of another deployment: {whose} on the chain of block "
@@ -343,11 +352,13 @@ class Store:
         return _Transaction(self._database)
 
 
-def open_store(database: Database, genesis_hash: bytes, contracts: Sequence[Address]) -> Store:
+def open_store(
+    database: Database, genesis_hash: bytes, contracts: Sequence[Address], *, reading: bool = False
+) -> Store:
     """Open a store in a database; see `Store`. One that is refused is closed."""
     with ExitStack() as stack:
         stack.callback(database.close)
-        store = Store(database, genesis_hash, contracts)
+        store = Store(database, genesis_hash, contracts, reading=reading)
         stack.pop_all()
     return store
 
@@ -368,11 +379,11 @@ class _Transaction:
 
 def _int(value: object) -> int:
     if not isinstance(value, int):
-        raise WorkspaceError("the index is damaged", "delete it and index again")
+        raise WorkspaceError("the index is damaged", INDEX_AGAIN)
     return value
 
 
 def _bytes(value: object) -> bytes:
     if not isinstance(value, bytes):
-        raise WorkspaceError("the index is damaged", "delete it and index again")
+        raise WorkspaceError("the index is damaged", INDEX_AGAIN)
     return value

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from sensetrail.core.dataset import DatasetRecord, Rows, Selection
 from sensetrail.core.manifest import Manifest, Retrained
 from sensetrail.core.model_file import read_model_file
 from sensetrail.core.primitives import ZERO_WORD
+from sensetrail.disk import make_folder, replacing, require_room, temporary_folder
 from sensetrail.training.configuration import Configuration
 from sensetrail.training.environment import environment
 from sensetrail.training.fit import Trained, save, train
@@ -35,7 +35,12 @@ def make_model(
 
     Returns:
         What was trained, and its manifest.
+
+    Raises:
+        DiskError: The folder cannot be written to.
     """
+    # Before the work, not after it.
+    require_room(folder)
     trained = train(rows, configuration)
     return trained, write_model(folder, trained, selection, record, configuration, parent)
 
@@ -49,10 +54,12 @@ def write_model(
     parent: bytes = ZERO_WORD,
 ) -> Manifest:
     """Write a trained model's folder; give its manifest. Arguments as of `make_model`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save(trained.model, folder / "model.keras")
+    make_folder(folder)
+    with replacing(folder / "model.keras") as partial:
+        save(trained.model, partial)
+        digest = read_model_file(partial.read_bytes()).digest
     manifest = Manifest(
-        weights_digest=read_model_file((folder / "model.keras").read_bytes()).digest,
+        weights_digest=digest,
         task=configuration.task,
         dataset=record,
         selection=selection,
@@ -78,10 +85,11 @@ def retrain(rows: Rows, manifest: Manifest) -> Retrained:
 
     Raises:
         ManifestError: The manifest's configuration is none.
+        DiskError: There is no room for temporary files.
     """
     trained = train(rows, Configuration.from_json(manifest.configuration))
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "model.keras"
+    with temporary_folder() as folder:
+        path = folder / "model.keras"
         save(trained.model, path)
         digest = read_model_file(path.read_bytes()).digest
     return Retrained(digest, environment() == manifest.environment, trained.metrics)
