@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensetrail.core.names import MAX_BYTES, device_name, new_device_name, plain_text, printable
+from sensetrail.core.names import MAX_BYTES, device_name, new_device_name, plain_text
+from sensetrail.core.text import printable
 from sensetrail.errors import InputError
 
 GOOD = (

@@ -27,10 +27,11 @@ from sensetrail.cli.session import (
     paying_account,
 )
 from sensetrail.core.canonical import json_digest
-from sensetrail.core.names import new_device_name, plain_text, printable
+from sensetrail.core.names import new_device_name, plain_text
 from sensetrail.core.primitives import hex_word
 from sensetrail.core.reading import HUMIDITY_LIMITS, TEMPERATURE_LIMITS, quantise
 from sensetrail.core.rules import INDOOR, Profile
+from sensetrail.core.text import printable
 from sensetrail.errors import InputError, KeystoreError
 from sensetrail.report.section import Table
 from sensetrail.workspace import Workspace

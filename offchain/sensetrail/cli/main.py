@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from sensetrail import __version__
 from sensetrail.cli import (
     audit_commands,
     chain_commands,
@@ -24,7 +25,6 @@ from sensetrail.cli import (
     renew_command,
     taint_commands,
 )
-from sensetrail import __version__
 from sensetrail.cli.output import give_up_stdout, note, prepare_streams, say, warn
 from sensetrail.disk import disk_error
 from sensetrail.errors import SensetrailError

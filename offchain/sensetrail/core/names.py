@@ -6,19 +6,15 @@ Two names that look the same must be the same: names are normalised (Unicode NFC
 
 from __future__ import annotations
 
-import re
 import unicodedata
 
+from sensetrail.core.text import is_visible, printable
 from sensetrail.errors import InputError
 
 MAX_LENGTH = 64
 """Characters."""
 MAX_BYTES = 250
 """UTF-8 bytes: a file system takes 255, and `.json` is five of them."""
-_INVISIBLE = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
-"""What Python calls printable and no one can see: fillers, joiners, variation selectors."""
 
 
 def device_name(text: str) -> str:
@@ -77,14 +73,9 @@ def plain_text(value: str, option: str) -> str:
     return value
 
 
-def printable(text: str) -> str:
-    """Show a name that may break the rule: what cannot be seen is escaped as Python escapes it."""
-    return "".join(sign if _is_visible(sign) else ascii(sign)[1:-1] for sign in text)
-
-
 def _fault(name: str) -> str | None:
     """Say what is wrong with a name; None for nothing."""
-    hidden = next((sign for sign in name if not _is_visible(sign)), None)
+    hidden = next((sign for sign in name if not is_visible(sign)), None)
     if not name:
         return "it is empty"
     if hidden is not None:
@@ -100,11 +91,6 @@ def _fault(name: str) -> str | None:
     if "/" in name or "\\" in name:
         return "it contains / or \\"
     return None
-
-
-def _is_visible(sign: str) -> bool:
-    """Whether a character is neither control, format, bidi, separator, surrogate nor unassigned; a space is visible."""
-    return sign.isprintable() and not _INVISIBLE.match(sign)
 
 
 def _describe(sign: str) -> str:

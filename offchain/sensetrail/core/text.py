@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 
-_NOT_SHOWN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode categories of characters that a terminal obeys, hides or breaks lines at."""
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""What Python calls printable and no one can see: fillers, joiners, variation selectors."""
 _ODD = re.compile(r"[^ -~]")
 
 
@@ -36,8 +37,13 @@ def printable_json(text: str) -> str:
     return "".join(character if character.isprintable() else json.dumps(character)[1:-1] for character in text)
 
 
+def is_visible(character: str) -> bool:
+    """Whether a character is neither control, format, bidi, separator, surrogate nor unassigned; a space is visible."""
+    return character.isprintable() and not _INVISIBLE.match(character)
+
+
 def _shown(character: str) -> str:
-    if unicodedata.category(character) not in _NOT_SHOWN and character.isprintable():
+    if is_visible(character):
         return character
     code = ord(character)
     if code < 0x100:
