@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -47,15 +48,10 @@ def give_up_stdout() -> None:
 
 
 def line_width() -> int | None:
-    """Give how many characters a line of standard output has: a terminal's, or what COLUMNS says; None for no bound."""
-    columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and 0 < int(columns) < 10_000:
-        return int(columns)
-    return os.get_terminal_size(sys.stdout.fileno()).columns or None if _is_terminal() else None
-
-
-def _is_terminal() -> bool:
-    return sys.stdout is not None and sys.stdout.isatty()
+    """Give how many characters a line of the terminal has; None where standard output is none."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size().columns
 
 
 out = Console(width=line_width() or WIDTH_WITHOUT_TERMINAL, highlight=False)

@@ -146,12 +146,13 @@ def post(
         price = _gas_price(chain)
         print_json(check_json(source, ahead, price)) if as_json else print_check(source, ahead, price)
         return
-    say_briefly(source, ahead)
-    _require_mostly_legal(ahead, anyway)
+    if not as_json:
+        say_briefly(source, ahead)
     if not devnet_clock:
         _require_past(registry, devices, source.measurements)
+    _require_mostly_legal(ahead, anyway)
     sent = _send(place, registry, keystores, given, account, own, batch_size, devnet_clock, as_json)
-    report(sent, source.skipped, as_json)
+    report(sent, source, as_json)
 
 
 def _source(file: Path | None, simulate: str | None, options: ReadOptions) -> Source:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sensetrail.cli.output import note, print_json, print_table, say, warn
+from sensetrail.cli.output import print_json, print_table, say, warn
 from sensetrail.core.text import printable
 from sensetrail.report.section import Table
 
@@ -26,12 +26,12 @@ def say_briefly(source: Source, ahead: Forecast) -> None:
     humidity = _span(min(r.humidity.min() for r in readings), max(r.humidity.max() for r in readings))
     units = [f"{part} converted from {unit}" for part, unit in understood.converted().items()]
     notes = "".join(f", {text}" for text in (*units, *understood.time_words()))
-    note(
+    say(
         f"{understood.file}: {understood.form}; {len(readings)} device{'s' * (len(readings) > 1)}, "
         f"{degrees} degC, {humidity} %RH{notes}"
     )
     first, last = min(int(r.measured_at[0]) for r in readings), max(int(r.measured_at[-1]) for r in readings)
-    note(
+    say(
         f"{_utc(first)} to {_utc(last)}; {ahead.readings} readings to send in {ahead.transactions} transactions, "
         f"about {ahead.gas:,} gas; {ahead.illegal} would be illegal"
     )
@@ -119,7 +119,7 @@ def check_json(source: Source, ahead: Forecast, gas_price: int | None) -> dict[s
     }
 
 
-def report(sent: list[Sent], skipped: int, as_json: bool) -> None:
+def report(sent: list[Sent], source: Source, as_json: bool) -> None:
     """Say what was sent, and what the registry said of it."""
     import numpy as np
 
@@ -137,7 +137,8 @@ def report(sent: list[Sent], skipped: int, as_json: bool) -> None:
         "formats": formats,
         "illegal": int((verdicts != 0).sum()),
         "flags": {name: count for name, count in flags.items() if count},
-        "skipped_rows": skipped,
+        "skipped_rows": source.skipped,
+        "understood": source.understood.to_json(),
     }
     if as_json:
         print_json(result)
@@ -145,7 +146,7 @@ def report(sent: list[Sent], skipped: int, as_json: bool) -> None:
     why = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in flags.items() if count)
     say(
         f"{result['readings']} readings sent in {result['transactions']} transactions for {gas_used} gas; "
-        f"{result['illegal']} judged illegal{f' ({why})' if why else ''}, {skipped} rows skipped"
+        f"{result['illegal']} judged illegal{f' ({why})' if why else ''}, {source.skipped} rows skipped"
     )
     if formats:
         chosen = ", ".join(

@@ -19,9 +19,9 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
 from sensetrail.core.canonical import parse_json
-from sensetrail.core.text import printable
 from sensetrail.core.primitives import Address, address
 from sensetrail.core.signature import P256_ORDER, DeviceKey, P256Key, Secp256k1Key
+from sensetrail.core.text import printable
 from sensetrail.disk import explained, read_whole, write_new
 from sensetrail.errors import DiskError, InputError, KeystoreError, ManifestError
 from sensetrail.sensor.cipher import Cipher, MacError
