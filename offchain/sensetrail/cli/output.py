@@ -133,7 +133,5 @@ def _lines(text: str) -> str:
 def _print_records(columns: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         for column, cell in zip(columns, row, strict=True):
-            line = Text(f"{column}: ", style="bold")
-            line.append(Text(cell, style=STYLES.get(cell, "")))
-            out.print(line, overflow="fold")
+            out.print(Text.assemble((f"{column}: ", "bold"), (cell, STYLES.get(cell, ""))), overflow="fold")
         out.print("")

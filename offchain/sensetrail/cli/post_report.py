@@ -27,13 +27,13 @@ def say_briefly(source: Source, ahead: Forecast) -> None:
     units = [f"{part} converted from {unit}" for part, unit in understood.converted().items()]
     notes = "".join(f", {text}" for text in (*units, *understood.time_words()))
     say(
-        f"{understood.file}: {understood.form}; {len(readings)} device{'s' * (len(readings) > 1)}, "
+        f"{understood.file}: {understood.form}; {_counted(len(readings), 'device')}, "
         f"{degrees} degC, {humidity} %RH{notes}"
     )
     first, last = min(int(r.measured_at[0]) for r in readings), max(int(r.measured_at[-1]) for r in readings)
     say(
-        f"{_utc(first)} to {_utc(last)}; {ahead.readings} readings to send in {ahead.transactions} transactions, "
-        f"about {ahead.gas:,} gas; {ahead.illegal} would be illegal"
+        f"{_utc(first)} to {_utc(last)}; {_counted(ahead.readings, 'reading')} to send in "
+        f"{_counted(ahead.transactions, 'transaction')}, about {ahead.gas:,} gas; {ahead.illegal} would be illegal"
     )
 
 
@@ -50,8 +50,8 @@ def print_check(source: Source, ahead: Forecast, gas_price: int | None) -> None:
             (
                 printable(name),
                 str(len(readings)),
-                _utc(found.first),
-                _utc(found.last),
+                _utc(found.first).removesuffix(" UTC"),
+                _utc(found.last).removesuffix(" UTC"),
                 str(found.interval),
                 str(found.gaps),
                 str(found.longest_gap),
@@ -59,7 +59,7 @@ def print_check(source: Source, ahead: Forecast, gas_price: int | None) -> None:
                 _span(readings.humidity.min(), readings.humidity.max()),
             )
         )
-    columns = ("device", "readings", "first", "last", "every, s", "gaps", "longest, s", "degC", "%RH")
+    columns = ("device", "readings", "first (UTC)", "last (UTC)", "every, s", "gaps", "longest, s", "degC", "%RH")
     say("")
     print_table(Table(columns, rows, frozenset({1, 4, 5, 6})))
     say("\nWhat the registry would say")
@@ -170,14 +170,19 @@ def _formats(sent: list[Sent]) -> dict[str, dict[str, int]]:
 
 
 def _cost(ahead: Forecast, gas_price: int | None) -> str:
+    if not ahead.readings:
+        return "nothing to send: every reading was sent or queued before"
     batches = ", ".join(f"{count} {kind.name.lower()}" for kind, count in ahead.batches.items())
-    how = f" with {sum(ahead.batches.values())} batches ({batches})" if batches else ""
-    said = f"{ahead.readings} readings in {ahead.transactions} transactions{how}, about {ahead.gas:,} gas"
-    if ahead.readings:
-        said += f", {ahead.gas / ahead.readings:,.0f} a reading"
+    how = f" with {_counted(sum(ahead.batches.values()), 'batch', 'batches')} ({batches})" if batches else ""
+    said = f"{_counted(ahead.readings, 'reading')} in {_counted(ahead.transactions, 'transaction')}{how}, "
+    said += f"about {ahead.gas:,} gas, {ahead.gas / ahead.readings:,.0f} a reading"
     if gas_price is not None:
         said += f"; at {gas_price / GWEI:.2f} gwei about {ahead.gas * gas_price / ETHER:.6f} ether"
     return said
+
+
+def _counted(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def _first_illegal(each: DeviceForecast) -> str:
