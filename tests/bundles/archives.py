@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 STORED, DEFLATED = 0, 8
 NAMES = (
@@ -132,3 +133,20 @@ class Archive:
             **self.end,
         }
         return archive + directory + self.before_end + packed_fields(END, values) + self.comment + self.behind
+
+
+def write_with_holes(path: Path, sizes: Mapping[str, int]) -> None:
+    """Write a file whose members are empty, but for stored holes of some sizes; offsets are cut to 32 bits."""
+    parts = [Part(name.encode(), b"", STORED) for name in NAMES]
+    at, directory = 0, b""
+    with path.open("wb") as file:
+        for name, part in zip(NAMES, parts, strict=True):
+            hole = sizes.get(name, 0)
+            part.both = {"size": hole, "packed size": hole}
+            directory += part.directory_entry(at)
+            file.seek(at)
+            at += file.write(part.header()) + hole
+        file.seek(at)
+        count = len(parts)
+        end = {"entries": count, "entries here": count, "directory's size": len(directory), "directory's offset": at}
+        file.write(directory + Archive([], end=end).build())
