@@ -180,7 +180,7 @@ def test_members_that_no_reader_takes_are_not_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+def test_a_disk_that_does_not_take_it_keeps_nothing(tmp_path: Path) -> None:
     path = tmp_path / "it.bundle"
     (tmp_path / "it.bundle.part").symlink_to("/dev/full")
     with pytest.raises(InputError, match=r"it\.bundle cannot be written: No space left on device"):
@@ -188,6 +188,8 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(InputError, match="cannot be written: No such file or directory"):
         write(tmp_path / "none" / "it.bundle", MADE_UP)
+    with pytest.raises(InputError, match="cannot be written: File name too long"):
+        write(tmp_path / ("n" * 253), MADE_UP)
 
 
 def test_whoever_stops_leaves_nothing(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -285,7 +285,9 @@ def new_archive(path: Path, limits: Mapping[str, int], total: int) -> Iterator[A
         reason = error.strerror or error
         raise InputError(f"{path} cannot be written: {reason}", "free space there, or choose another --out") from error
     finally:
-        half.unlink(missing_ok=True)
+        # Once it has its name, it is there no more; a disk that takes nothing doesn't let go of it either.
+        with suppress(OSError):
+            half.unlink()
 
 
 def _too_large(what: str) -> InputError:
