@@ -252,7 +252,6 @@ class Archive:
         self._file.seek(entry.start)
         packed = self._file.read(entry.packed)
         self._file.seek(entry.start)
-        self._file.truncate()
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         while not inflater.eof:
             self._file.write(inflater.decompress(packed, _CHUNK))
