@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from io import BytesIO, StringIO
 from pathlib import Path
 from random import Random
+from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -17,13 +20,17 @@ import verify_bundle
 from bundles.archives import DEFLATED, MADE_UP, NAMES, STORED, Archive, deflated, write_with_holes
 from bundles.fuzz import by_package, by_script, fuzz
 from bundles.oddities import ODDITIES, ONCE_DISPUTED, SOUND, write_all
-from sensetrail.core.archive import MIB, most_packed, new_archive
+from sensetrail.core.archive import MIB, most_packed, new_archive, read_frame
 from sensetrail.core.bundle import MEMBERS, TOTAL_LIMIT, new_bundle, read_bundle
 from sensetrail.errors import BundleError, InputError
 
 GIB = 1 << 30
 UNREADABLE = Path("/proc/sys/vm/compact_memory")
 """A regular file that nobody may read, not even the superuser."""
+
+
+LARGER = {**MADE_UP, "headers": Random(1).randbytes(3 * MIB), "receipts": b"a receipt " * 10_000, "proofs": b""}  # noqa: S311
+DOCUMENT = Path(verify_bundle.__file__).resolve().parents[1] / "docs" / "bundle.md"
 
 
 def write(path: Path, members: Mapping[str, bytes], piece: int = 1 << 16) -> bytes:
@@ -118,6 +125,17 @@ def test_members_that_swell(size: int, passes: bool) -> None:
     assert by_package(archive) == by_script(archive) == (members if passes else None)
 
 
+def test_a_size_that_stands_for_64_bits() -> None:
+    # Of so many packed bytes that it doesn't look swollen.
+    archive = Archive.of(MADE_UP)
+    archive["headers"].packed = bytes(11 << 20)
+    archive["headers"].both = {"size": 0xFFFFFFFF}
+    data = archive.build()
+    with pytest.raises(BundleError, match="headers would have 4294967295 bytes"):
+        read_frame(BytesIO(data), MEMBERS)
+    assert by_script(data) is by_document(data) is None
+
+
 def test_members_beyond_4_gib_together(tmp_path: Path) -> None:
     path = tmp_path / "large"
     write_with_holes(path, {"headers": 3 * GIB, "receipts": 3 * GIB})
@@ -126,6 +144,34 @@ def test_members_beyond_4_gib_together(tmp_path: Path) -> None:
     code, out, _ = run_script(path, "--limit", str(16 * GIB))
     assert code == 1
     assert "beyond 4 GiB is too long for a bundle" in out
+
+
+# --- the reader in the document: a third one
+
+
+def by_document(data: bytes) -> dict[str, bytes] | None:
+    """Give an archive's members as the reader that docs/bundle.md shows; None if it refuses them."""
+    code = re.search("^```python\n(.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    assert code is not None
+    shown: dict[str, Any] = {}
+    exec(code[1], shown)  # noqa: S102 - the document's own
+    try:
+        members = shown["read_container"](data, [name.encode() for name in NAMES])
+    except (ValueError, zlib.error):
+        return None
+    return {name.decode(): member for name, member in members.items()}
+
+
+def test_the_reader_in_the_document_says_the_same() -> None:
+    for name, make in {**ODDITIES, **SOUND}.items():
+        # It shows no limits of single members.
+        expected = by_package(make(MADE_UP)) if name != "a megabyte too much for bundle.json" else ANY
+        assert by_document(make(MADE_UP)) == expected, name
+
+
+def test_the_reader_in_the_document_holds_the_limits(tmp_path: Path) -> None:
+    assert by_document(Archive.of({**MADE_UP, "model": bytes(MIB + 1)}).build()) is None
+    assert by_document(write(tmp_path / "it.bundle", LARGER)) == LARGER
 
 
 # --- writing
@@ -144,9 +190,6 @@ def as_zipfile_wrote_it(members: Mapping[str, bytes]) -> bytes:
                 for at in range(0, len(data), 1000):
                     member.write(data[at : at + 1000])
     return buffer.getvalue()
-
-
-LARGER = {**MADE_UP, "headers": Random(1).randbytes(3 * MIB), "receipts": b"a receipt " * 10_000, "proofs": b""}  # noqa: S311
 
 
 @pytest.mark.parametrize("members", [MADE_UP, LARGER], ids=["small", "larger"])
