@@ -8,6 +8,7 @@ given that anchor's hash.
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -1159,6 +1160,10 @@ def test_both_refuse_a_damaged_file_or_its_members_are_the_same(bundles: dict[st
         assert steps == (0, 0) or (steps == (None, None) and read_bundle(path) == members)
 
 
+UNREADABLE = Path("/proc/sys/vm/compact_memory")
+"""A regular file that nobody may read, not even the superuser."""
+
+
 def run_script(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run the script as an auditor does, who has not the package."""
     command = [sys.executable, "-I", verify_bundle.__file__, *map(str, arguments)]
@@ -1182,12 +1187,17 @@ def test_the_commands_exit_codes(bundles: dict[str, Bundled], tmp_path: Path) ->
     done = run_script(good.path, *given, "--registry", "0x" + "11" * 20)
     assert (done.returncode, "1 code       FAILED" in done.stdout, "not reached" in done.stdout) == (1, True, True)
     tainted = bundles["tainted"]
-    wrong = ("--block-hash", hex_word(tainted.block_hash))
-    assert run_script(tainted.path, *wrong).returncode == 1
-    assert terminal.run("audit", tainted.path, *wrong, "--no-retrain").code == 5
+    since = ("--block-hash", hex_word(tainted.block_hash))
+    assert run_script(tainted.path, *since).returncode == 1
+    assert terminal.run("audit", tainted.path, *since, "--no-retrain").code == 5
     (tmp_path / "empty").write_bytes(b"")
     assert run_script(tmp_path / "empty", *given).returncode == 1
     terminal.fails(5, "audit", tmp_path / "empty", *given, "--no-retrain")
     assert run_script(good.path, *given, "--limit", 1000).returncode == 2
+    os.mkfifo(tmp_path / "pipe")
+    for path, said in ((tmp_path / "pipe", "not a regular file"), (UNREADABLE, "Permission denied")):
+        assert run_script(path, *given).returncode == 2
+        wrong, _ = terminal.fails(2, "audit", path, *given, "--no-retrain")
+        assert said in wrong
     for usage in ((good.path,), (tmp_path / "none", *given), (tmp_path, *given), (good.path, "--block-hash", "0x12")):
         assert run_script(*usage).returncode == 2
