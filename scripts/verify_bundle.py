@@ -232,7 +232,8 @@ class Member:
         for data in self._packed():
             require(not inflate.eof, f"{self.name} goes on behind its end")
             yield inflate.decompress(data, CHUNK)
-            while inflate.unconsumed_tail:
+            # What follows a stream's end counts as unconsumed, too.
+            while inflate.unconsumed_tail and not inflate.eof:
                 yield inflate.decompress(inflate.unconsumed_tail, CHUNK)
         while not inflate.eof:
             # The last of what it holds back.
