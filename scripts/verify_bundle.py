@@ -7,8 +7,9 @@ Needs Python 3.11 and nothing else; with `safe-pysha3` installed it hashes faste
 docs/contracts.md, so that an error of the package shows as a difference. A bundle is hostile: its members are read in
 pieces, nothing is unpacked to disk, and what takes memory was checked to be what the chain holds.
 
-Exits with 0 if the evidence holds, with 1 if it does not, with 2 if it cannot be read. That the weights come of the
-dataset (step 9) takes a training run, which `sensetrail audit` does.
+Exits with 0 if the evidence holds, with 1 if it does not, with 2 if the file cannot be read or the findings cannot be
+written, with 130 if interrupted. That the weights come of the dataset (step 9) takes a training run, which `sensetrail
+audit` does.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import argparse
 import json
 import os
 import re
+import stat
 import struct
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from io import TextIOWrapper
 from itertools import groupby
 from math import isfinite
 from pathlib import Path
@@ -56,6 +59,8 @@ WEIGHTS_ALGORITHM = "sensetrail-keras-v1:keccak256"
 CHUNK = 1 << 16
 SWOLLEN = 400
 """How many times the bytes that it takes a member above 1 MiB may have: headers of empty blocks reach some 30."""
+NO_NUMBER = 0xFFFFFFFF
+"""Of four bytes; elsewhere, it announces ZIP64."""
 JSON_DEPTH = 64
 # What no block can hold more of, so that a bomb ends early: a header has some 700 bytes, a trie's node less than 600,
 # and each byte of a log costs 8 gas.
@@ -68,6 +73,10 @@ TRANSACTION_LIMIT = 1 << 24
 
 class Refused(Exception):  # noqa: N818 -- it says what became of the bundle
     """The evidence does not hold; the message says where."""
+
+
+class Unreadable(Exception):  # noqa: N818
+    """The bundle cannot be read here, whatever it is; the message says why."""
 
 
 def require(holds: object, what: str) -> None:
@@ -175,11 +184,7 @@ def keccak256(data: bytes) -> bytes:
     return hasher(data).digest()
 
 
-# --- the file: a ZIP archive, read piece by piece ---------------------------------------------------------------------
-
-_END = struct.Struct("<4s4H2LH")
-_CENTRAL = struct.Struct("<4s6H3L5H2L")
-_LOCAL = struct.Struct("<4s5H3L2H")
+# --- the file: a ZIP archive in its one form --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -206,32 +211,36 @@ class Member:
 
     def chunks(self) -> Iterator[bytes]:
         """Give its bytes in pieces, never more than its size says."""
+        size = 0
         try:
-            yield from self._chunks()
-        except zlib.error as error:
-            raise Refused(f"{self.name} is damaged: {error}") from error
-
-    def _chunks(self) -> Iterator[bytes]:
-        inflate = zlib.decompressobj(-15) if self.deflated else None
-        left, size = self.packed, 0
-        while left:
-            self.file.seek(self.start + self.packed - left)
-            data = self.file.read(min(CHUNK, left))
-            require(data, f"{self.name} is cut off")
-            left -= len(data)
-            while data:
-                require(not (inflate and inflate.eof), f"{self.name} goes on behind its end")
-                piece, data = (inflate.decompress(data, CHUNK), inflate.unconsumed_tail) if inflate else (data, b"")
+            for piece in self._inflated() if self.deflated else self._packed():
                 size += len(piece)
                 require(size <= self.size, f"{self.name} is longer than it says")
                 yield piece
-        while inflate and not inflate.eof:
+        except zlib.error as error:
+            raise Refused(f"{self.name} is damaged: {error}") from error
+        require(size == self.size, f"{self.name} is shorter than it says")
+
+    def _packed(self) -> Iterator[bytes]:
+        for at in range(0, self.packed, CHUNK):
+            data = _read(self.file, self.start + at, min(CHUNK, self.packed - at))
+            require(data, f"{self.name} is cut off")
+            yield data
+
+    def _inflated(self) -> Iterator[bytes]:
+        inflate = zlib.decompressobj(-15)
+        for data in self._packed():
+            require(not inflate.eof, f"{self.name} goes on behind its end")
+            yield inflate.decompress(data, CHUNK)
+            # What follows a stream's end counts as unconsumed, too.
+            while inflate.unconsumed_tail and not inflate.eof:
+                yield inflate.decompress(inflate.unconsumed_tail, CHUNK)
+        while not inflate.eof:
             # The last of what it holds back.
             piece = inflate.decompress(b"", CHUNK)
-            size += len(piece)
-            require(piece and size <= self.size, f"{self.name} is cut off")
+            require(piece or inflate.eof, f"{self.name} is cut off")
             yield piece
-        require(size == self.size and not (inflate and inflate.unused_data), f"{self.name} is not as long as it says")
+        require(not inflate.unused_data, f"{self.name} goes on behind its end")
 
     def read(self) -> bytes:
         """Give all its bytes; for members with a low limit."""
@@ -246,58 +255,64 @@ class Member:
 
 
 def open_archive(file: BinaryIO, limit: int) -> dict[str, Member]:
-    """Read an archive's directory.
+    """Read an archive from its end: the end record, the directory, and each member's header.
 
-    Every byte of the file is accounted for: local headers must repeat the directory and lie end to end from the file's
-    first byte to the directory, and the directory must end where its end record begins. ZIP64 is refused with the rest.
+    A member's method, checksum and sizes are taken from the directory. All bytes but the members' own data follow from
+    them, and are compared.
 
     Args:
         file: The bundle.
         limit: The most bytes that all members may have together.
     """
     length = file.seek(0, 2)
-    require(length >= _END.size, "not a ZIP archive")
-    directory_end = length - _END.size
-    signature, *disks, count, size, start, comment = _END.unpack(_read(file, directory_end, _END.size))
-    require(signature == b"PK\x05\x06" and comment == 0, "not a ZIP archive that ends with its directory")
-    require(disks == [0, 0, len(MEMBERS)] and count == len(MEMBERS), f"not {len(MEMBERS)} members")
-    names = sum(map(len, MEMBERS))
-    require(size == len(MEMBERS) * _CENTRAL.size + names and start + size == directory_end, "a directory out of place")
-    directory = _read(file, start, size)
+    directory_size = sum(46 + len(name) for name in MEMBERS)
+    start = length - directory_size - 22
+    require(start > 0, f"a file of {length} bytes is too short for a bundle")
+    require(start < NO_NUMBER, "a file beyond 4 GiB is too long for a bundle")
+    count = _little((len(MEMBERS), 2))
+    end = b"PK\5\6" + bytes(4) + count + count + _little((directory_size, 4), (start, 4), (0, 2))
+    require(_read(file, length - 22, 22) == end, "it does not end with the end record of a bundle")
     members: dict[str, Member] = {}
-    at = place = 0
+    at, place = start, 0
     for name, most in MEMBERS.items():
-        entry = directory[at : at + _CENTRAL.size + len(name)]
-        at += len(entry)
-        member = _member(file, name, entry, place)
-        swollen = member.size > 1 << 20 and member.size > SWOLLEN * member.packed
-        require(member.size <= most and not swollen, f"{name} would have {member.size} bytes")
-        place = member.start + member.packed
+        entry = _read(file, at, 46 + len(name))
+        members[name] = _member(file, name, entry, place, most)
+        at, place = at + len(entry), members[name].start + members[name].packed
         require(place <= start, f"{name} is cut off")
-        members[name] = member
     require(place == start, "there is something between the members and the directory")
     total = sum(member.size for member in members.values())
-    require(total <= limit, f"the members have {total} bytes, more than --limit {limit}")
+    if total > limit:
+        raise Unreadable(f"the members have {total} bytes, more than --limit {limit}")
     return members
 
 
-def _member(file: BinaryIO, name: str, entry: bytes, place: int) -> Member:
-    """Read a member's entry in the directory, and hold its local header at `place` against it."""
-    signature, _, *shared, extra, comment, disk, _, attributes, offset = _CENTRAL.unpack(entry[: _CENTRAL.size])
-    _, flags, method, _, _, crc, packed, size, name_length = shared
-    require(signature == b"PK\x01\x02" and entry[_CENTRAL.size :] == name.encode(), f"{name} is not where it belongs")
-    require(name_length == len(name) and extra == comment == disk == 0, f"{name} comes with more than ZIP needs")
-    require(flags == 0 and method in (0, 8), f"{name} is encrypted, or packed in another way")
-    require(attributes >> 28 in (0, 8) and not attributes & 0x10, f"{name} is not a plain file")
-    require(max(packed, size, offset) < 0xFFFFFFFF and (method or packed == size), f"{name} has sizes that are none")
-    head = _read(file, place, _LOCAL.size + len(name))
-    require(len(head) == _LOCAL.size + len(name), f"{name} is cut off")
-    local_signature, *local = _LOCAL.unpack(head[: _LOCAL.size])
-    require(
-        offset == place and local_signature == b"PK\x03\x04" and local == [*shared, 0] and head.endswith(name.encode()),
-        f"{name}: its local header and the directory differ",
-    )
-    return Member(name, file, place + len(head), packed, size, method == 8, crc)
+def _member(file: BinaryIO, name: str, entry: bytes, place: int, most: int) -> Member:
+    """Read a member's entry in the directory; its local header at `place` must be made of the same bytes."""
+    method, crc, packed, size = (_number(entry[i:j]) for i, j in ((10, 12), (16, 20), (20, 24), (24, 28)))
+    # From "version needed" to the extra field's length: version 2.0, no flags; 1 January 1980, 0 o'clock.
+    same = _little((20, 2), (0, 2), (method, 2), (0, 2), (0x21, 2), (crc, 4), (packed, 4), (size, 4))
+    same += _little((len(name), 2), (0, 2))
+    # Made by version 2.0 on Unix; no comment, disk 0; a regular file (0100644).
+    expected = b"PK\1\2\x14\3" + same + bytes(6) + b"\0\0\xa4\x81" + _little((place, 4)) + name.encode()
+    require(entry == expected, f"{name}: its entry in the directory is not a bundle's")
+    header = b"PK\3\4" + same + name.encode()
+    require(_read(file, place, len(header)) == header, f"{name}: its header is not what the directory makes it")
+    require(method in (0, 8), f"{name} is packed by method {method}")
+    require(size <= most and size < NO_NUMBER, f"{name} would have {size} bytes")
+    require(size <= 1 << 20 or size <= SWOLLEN * packed, f"{name} would swell from {packed} to {size} bytes")
+    least = size if method == 0 else 0
+    require(least <= packed <= (size + size // 1000 + 64 if method else size), f"{name} is packed into {packed} bytes")
+    require(place + len(header) + packed < NO_NUMBER, f"{name} ends beyond 4 GiB")
+    return Member(name, file, place + len(header), packed, size, method == 8, crc)
+
+
+def _little(*numbers: tuple[int, int]) -> bytes:
+    """Give numbers of so many bytes each, little-endian."""
+    return b"".join(number.to_bytes(length, "little") for number, length in numbers)
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data, "little")
 
 
 def _read(file: BinaryIO, start: int, size: int) -> bytes:
@@ -1723,11 +1738,17 @@ class Verifier:
 
 
 def printable(text: str) -> str:
-    """Give a text that holds no control signs: a bundle must not write to a terminal what it likes."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
+    """Escape what is not to be printed as it is: a bundle must not write to a terminal what it likes."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
+
+UNREADABLE, INTERRUPTED = 2, 130
+
+
+class OutputError(Exception):
+    """What is printed cannot be written; the cause is an OSError."""
 
 
 def _hexadecimal(size: int) -> Callable[[str], bytes]:
@@ -1739,36 +1760,87 @@ def _hexadecimal(size: int) -> Callable[[str], bytes]:
     return parse
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Verify a bundle; give the exit code."""
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Verify a Sensetrail bundle by docs/bundle.md.")
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--block-hash", type=_hexadecimal(32), required=True, help="of the block that you trust")
     parser.add_argument("--registry", type=_hexadecimal(20), help="the sensor registry that you mean")
     parser.add_argument("--limit", type=int, default=4 << 30, help="most bytes, unpacked (default: 4 GiB)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    given = parser.parse_args(arguments)
-    findings: list[Finding] = []
-    if "\0" in str(given.bundle):
-        parser.error("no file has such a name")
     try:
-        with given.bundle.open("rb") as file:
-            for finding in Verifier(file, given.block_hash, given.registry, given.limit).run():
-                findings.append(finding)
-                if not given.json:
-                    print(finding, flush=True)
-    except BrokenPipeError:
-        # Who reads what is printed has enough of it: nothing is wrong with the bundle, and nothing is said of it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 2
+        return parser.parse_args(arguments)
+    except SystemExit:
+        # After --help: was it written?
+        show("", end="")
+        raise
+
+
+def open_bundle(path: Path) -> BinaryIO:
+    """Open a bundle's file; a pipe would wait for its writer, and no device holds a bundle."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise Unreadable("it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file")
+    return path.open("rb")
+
+
+def show(text: str, end: str = "\n") -> None:
+    """Print a line at once."""
+    try:
+        print(text, end=end, flush=True)
     except OSError as error:
-        print(f"{given.bundle}: {error}", file=sys.stderr)
-        return 2
+        # Python would try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise OutputError from error
+
+
+def complain(text: str) -> None:
+    """Print a line to standard error, if there is one."""
+    if sys.stderr is not None:
+        try:
+            print(text, file=sys.stderr, flush=True)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def verify(given: argparse.Namespace) -> bool:
+    """Verify a bundle, and print what each step finds; tell whether all hold."""
+    findings: list[Finding] = []
+    with open_bundle(given.bundle) as file:
+        for finding in Verifier(file, given.block_hash, given.registry, given.limit).run():
+            findings.append(finding)
+            if not given.json:
+                show(str(finding))
     failed = next((finding.step for finding in findings if finding.result == "failed"), None)
     if given.json:
         steps = [finding._asdict() for finding in findings]
-        print(json.dumps({"passed": failed is None, "failed_step": failed, "steps": steps}))
-    return 0 if failed is None else 1
+        show(json.dumps({"passed": failed is None, "failed_step": failed, "steps": steps}))
+    return failed is None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Verify a bundle; give the exit code."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # What its encoding lacks is escaped.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        given = _arguments(arguments)
+        try:
+            return 0 if verify(given) else 1
+        except OSError as error:
+            reason = error.strerror or str(error)
+        except Unreadable as error:
+            reason = str(error)
+        except MemoryError:
+            reason = "it does not fit into this machine's memory"
+        complain(f"{printable(str(given.bundle))}: {reason}")
+    except OutputError as error:
+        # Who closed a pipe has read enough.
+        if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, BrokenPipeError):
+            complain(f"standard output: {error.__cause__.strerror}")
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return INTERRUPTED
+    return UNREADABLE
 
 
 if __name__ == "__main__":

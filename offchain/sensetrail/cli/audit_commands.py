@@ -70,7 +70,7 @@ def audit(
     """
     place = Workspace(workspace)
     check_rows: Callable[[Rows], None] | None = None
-    is_bundle = Path(model).is_file()
+    is_bundle = Path(model).exists() and not Path(model).is_dir()
     if is_bundle:
         evidence, manifest, model_file, check_rows = _open_bundle(Path(model), block_hash, registry, dataset)
     else:

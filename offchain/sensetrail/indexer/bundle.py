@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +12,7 @@ import rlp
 
 from sensetrail.chain.artifact import MODEL_REGISTRY, SENSOR_REGISTRY, load_artifact
 from sensetrail.chain.wire import Pace, Wire, call, result_of
-from sensetrail.core.bundle import Place, dataset_csv, member_info, write_member
+from sensetrail.core.bundle import Place, dataset_csv, new_bundle
 from sensetrail.core.canonical import canonical_json
 from sensetrail.core.dataset import Rows
 from sensetrail.core.events import READING_POSTED
@@ -55,6 +54,7 @@ def write_bundle(
 
     Raises:
         ProofError: The node does not tell the truth any more.
+        InputError: The disk does not take the bundle, or it is larger than bundles can be.
     """
     anchor = evidence.anchor()
     place = Place(
@@ -65,45 +65,50 @@ def write_bundle(
         anchor.number,
         anchor.hash,
     )
-    half = path.with_name(path.name + ".part")
-    try:
-        with closing(Wire(evidence.chain.url)) as wire, zipfile.ZipFile(half, "w") as archive:
-            write_member(archive, "bundle.json", place.encode())
-            for name in (SENSOR_REGISTRY, MODEL_REGISTRY):
-                write_member(archive, f"{name}.abi.json", canonical_json(load_artifact(name).abi))
-            _write_chain(archive, wire, place, on_progress)
-            write_member(archive, "proofs", _proofs(wire, place, history, manifest))
-            write_member(archive, "transactions", rlp.encode(list(_transactions(evidence))))
-            write_member(archive, "dataset.csv", dataset_csv(rows))
-            write_member(archive, "manifest.json", canonical_json(manifest.to_json()))
-            write_member(archive, "model", model_file.encode())
-        half.replace(path)
-    finally:
-        half.unlink(missing_ok=True)
+    with closing(Wire(evidence.chain.url)) as wire, new_bundle(path) as archive:
+        archive.add("bundle.json", [place.encode()])
+        for name in (SENSOR_REGISTRY, MODEL_REGISTRY):
+            archive.add(f"{name}.abi.json", [canonical_json(load_artifact(name).abi)])
+        wanted: list[FullHeader] = []
+        archive.add("headers", _headers(wire, place, wanted, on_progress))
+        archive.add("receipts", _proven_receipts(wire, wanted, on_progress))
+        archive.add("proofs", [_proofs(wire, place, history, manifest)])
+        archive.add("transactions", [rlp.encode(list(_transactions(evidence)))])
+        archive.add("dataset.csv", [dataset_csv(rows)])
+        archive.add("manifest.json", [canonical_json(manifest.to_json())])
+        archive.add("model", [model_file.encode()])
 
 
-def _write_chain(archive: zipfile.ZipFile, wire: Wire, place: Place, on_progress: Step) -> None:
-    """Write the members `headers` and `receipts`, proven once more as they pass."""
+def _headers(wire: Wire, place: Place, wanted: list[FullHeader], on_progress: Step) -> Iterator[bytes]:
+    """Give every header, proven once more as it passes.
+
+    Args:
+        wire: To the node.
+        place: Which blocks.
+        wanted: Takes the headers whose blocks may hold events.
+        on_progress: As of `write_bundle`.
+    """
     contracts = [address_bytes(place.sensor_registry), address_bytes(place.model_registry)]
-    wanted: list[FullHeader] = []
     last = b""
-    with archive.open(member_info("headers"), "w") as member:
-        for headers in read_headers(wire, place.first_block, place.anchor_number, None):
-            for full in headers:
-                member.write(full.header.rlp)
-                last = full.header.hash
-                if any(may_contain(full.header.logs_bloom, contract) for contract in contracts):
-                    wanted.append(full)
-            on_progress("headers", headers[-1].header.number, place.anchor_number)
+    for headers in read_headers(wire, place.first_block, place.anchor_number, None):
+        for full in headers:
+            yield full.header.rlp
+            last = full.header.hash
+            if any(may_contain(full.header.logs_bloom, contract) for contract in contracts):
+                wanted.append(full)
+        on_progress("headers", headers[-1].header.number, place.anchor_number)
     if last != place.anchor_hash:
         raise ProofError("headers", f"the headers do not lead to {hex_word(place.anchor_hash)} any more")
-    with archive.open(member_info("receipts"), "w") as member:
-        for i, (full, answers) in enumerate(_receipts(wire, wanted), start=1):
-            encoded = [receipt_from_rpc(answer).encode() for answer in answers]
-            if receipts_root(encoded) != full.header.receipts_root:
-                raise ProofError("receipts", f"the receipts of block {full.header.number} are not its own")
-            member.write(rlp.encode(encoded))
-            on_progress("receipts", i, len(wanted))
+
+
+def _proven_receipts(wire: Wire, wanted: Sequence[FullHeader], on_progress: Step) -> Iterator[bytes]:
+    """Give the receipts of every block that may hold events, proven once more as they pass."""
+    for i, (full, answers) in enumerate(_receipts(wire, wanted), start=1):
+        encoded = [receipt_from_rpc(answer).encode() for answer in answers]
+        if receipts_root(encoded) != full.header.receipts_root:
+            raise ProofError("receipts", f"the receipts of block {full.header.number} are not its own")
+        yield bytes(rlp.encode(encoded))
+        on_progress("receipts", i, len(wanted))
 
 
 def _receipts(wire: Wire, wanted: Sequence[FullHeader]) -> Iterator[tuple[FullHeader, Iterable[Any]]]:
