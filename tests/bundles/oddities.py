@@ -413,8 +413,8 @@ ONCE_DISPUTED = (
     "NUL and more behind the middle name in the directory",
     "version needed 99 in both headers",
 )
-"""The kinds that one verifier passed and the other refused before the container had one rule: the last by the package
-alone, the others by the script alone."""
+"""The kinds that one verifier passed and the other refused before the container had one rule: the last by the script
+alone, the others by the package alone."""
 
 # --- sound archives
 
