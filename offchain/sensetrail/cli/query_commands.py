@@ -266,7 +266,7 @@ def _answer(
     ask: Callable[[Store, Deployment, Cursor], Iterator[pa.RecordBatch]],
 ) -> None:
     """Read the index as it is, of one moment, and give what was asked for."""
-    from sensetrail.indexer.formats import replacing
+    from sensetrail.disk import replacing
     from sensetrail.indexer.query import limited
 
     deployment = place.deployment()

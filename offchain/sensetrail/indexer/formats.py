@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
@@ -16,7 +14,6 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
 from sensetrail.core.text import guarded, printable, printable_json
-from sensetrail.errors import InputError
 
 ROW_GROUP = 1 << 17
 """How many rows are a row group of a Parquet file: enough for a reader to work on, and held in memory to be written."""
@@ -78,26 +75,6 @@ def write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatc
                 writer.write_table(table.slice(0, whole), row_group_size=ROW_GROUP)
                 group = table.slice(whole).to_batches()
         writer.write_table(pa.Table.from_batches(group, schema), row_group_size=ROW_GROUP)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a file to write to, which takes the place of `path` when all is written; what fails leaves no half file.
-
-    Raises:
-        InputError: There cannot be a file of that name.
-    """
-    target = path.resolve()
-    if not target.parent.is_dir():
-        raise InputError(f"there is no folder {target.parent}", "make it, or name another file")
-    if target.exists() and not target.is_file():
-        raise InputError(f"{path} is no file", "name a file; without --out, rows go to standard output")
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        yield partial
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _csv(schema: pa.Schema, batches: Iterable[pa.RecordBatch], for_terminal: bool) -> Iterator[str]:
