@@ -158,7 +158,7 @@ def test_it_neither_waits_for_an_indexer_nor_sees_half_of_what_it_does(terminal:
         (("--format", "parquet"), "Parquet is written into a file"),
         (("--out", "rows.txt"), "does not say its format"),
         (("--out", "no/rows.csv"), "there is no folder"),
-        (("--out", "/dev/null", "--format", "csv"), "is no file"),
+        (("--out", "/dev/null", "--format", "csv"), "is a pipe or a device, not a file"),
         (("--json", "--format", "csv"), "do not go together"),
         (("--since", "yesterday"), "yesterday"),
         (("--device", "C"), "'C' has no key"),
@@ -236,7 +236,7 @@ def test_interrupted_it_leaves_no_half_file_and_the_one_before(many: Terminal) -
     target = many.folder / "interrupted.csv"
     target.write_text("before")
     process = many.start("query", "readings", "--out", "interrupted.csv")
-    poll(lambda: any(p.stat().st_size for p in many.folder.glob(".interrupted.csv.*.part")), process, "writing")
+    poll(lambda: any(p.stat().st_size for p in many.folder.glob(".*.part.csv")), process, "writing")
     process.send_signal(signal.SIGINT)
     result = finish(process)
     assert result.code == 130

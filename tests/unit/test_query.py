@@ -27,7 +27,7 @@ from sensetrail.core.text import guarded
 from sensetrail.errors import InputError
 from sensetrail.indexer import formats, query
 from sensetrail.indexer.derive import derive
-from sensetrail.indexer.formats import RowFormat, replacing, text, write_parquet
+from sensetrail.indexer.formats import RowFormat, text, write_parquet
 from sensetrail.indexer.query import Wanted, limited
 from sensetrail.indexer.sqlite import open_sqlite
 from sensetrail.indexer.store import Cursor, Store
@@ -416,33 +416,6 @@ def test_pandas_reads_parquet_with_the_right_types(tale: Tale, parquet: Path) ->
     for name in ("device", "sequence", "temperature", "verdict", "flags", "proven"):
         assert frame[name].tolist() == [r[name] for r in expected]
     assert frame["name"].isna().tolist() == [r["name"] is None for r in expected]
-
-
-def test_what_fails_leaves_no_half_file_and_the_one_before(tmp_path: Path) -> None:
-    path = tmp_path / "rows.csv"
-    path.write_text("before")
-    for failure in (KeyboardInterrupt, ValueError):
-        with pytest.raises(failure), replacing(path) as partial:
-            partial.write_text("half")
-            assert path.read_text() == "before"
-            raise failure
-        assert [file.name for file in tmp_path.iterdir()] == ["rows.csv"]
-    with replacing(path) as partial:
-        partial.write_text("after")
-    assert path.read_text() == "after"
-    assert [file.name for file in tmp_path.iterdir()] == ["rows.csv"]
-
-
-def test_only_a_file_is_replaced(tmp_path: Path) -> None:
-    link = tmp_path / "link.csv"
-    link.symlink_to(tmp_path / "target.csv")
-    with replacing(link) as partial:
-        partial.write_text("rows")
-    assert link.is_symlink()
-    assert (tmp_path / "target.csv").read_text() == "rows"
-    for nowhere in (tmp_path, Path("/dev/null"), tmp_path / "no" / "rows.csv"):
-        with pytest.raises(InputError), replacing(nowhere):
-            raise AssertionError("not reached")
 
 
 def test_other_logs_and_none_at_all_are_no_rows(tale: Tale) -> None:
