@@ -18,7 +18,6 @@ from sensetrail.cli.reading_options import (
     EncodingName,
     LastLineName,
     OneDevice,
-    SkipInvalid,
     TimeForm,
     TimeUnitName,
     UnitNames,
@@ -61,7 +60,9 @@ def demo(
     decimal: DecimalSign = None,
     encoding: EncodingName = None,
     last_line: LastLineName = None,
-    skip_invalid: SkipInvalid = False,
+    skip_invalid: Annotated[
+        bool, typer.Option(help="Leave out rows that hold no reading, and say how many: nothing here is for good.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Run the paper's two experiments on a local chain, anchor and audit the models, and write a report page.

@@ -211,6 +211,7 @@ class _Reading:
     rows: dict[str, list[list[_Row]]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     units: Mapping[str, Unit] = field(default_factory=dict)
+    first_skipped: ReadingError | None = None
 
     def read_folder(self, folder: Path) -> None:
         """Read a folder of Parquet files as one table."""
@@ -281,13 +282,13 @@ class _Reading:
 
     def source(self) -> Source:
         """Give what was read."""
-        skipped = self.understood.skipped
-        if not self.rows:
-            hint = ", ".join(f"{count} rows: {reason}" for reason, count in skipped.most_common(2))
+        if not self.rows and self.first_skipped is not None:
+            count, first = self.understood.skipped.total(), self.first_skipped
             raise InputError(
-                f"{self.name} holds no reading" + (f"; skipped are {hint}" if hint else ""),
-                "give a file with at least one row of readings",
-            )
+                f"{self.name} holds no reading: all {count} rows are left out; {first.what}", first.to_do
+            ) from first
+        if not self.rows:
+            raise InputError(f"{self.name} holds no reading", "give a file with at least one row of readings")
         self.understood.zone = self.options.clock.zone.key if self.options.clock.zone else "UTC"
         measurements = {}
         for device, pieces in self.rows.items():
@@ -321,6 +322,9 @@ class _Reading:
             except ReadingError as error:
                 if self.options.skip_invalid:
                     self.understood.skipped[_reason(error)] += 1
+                    self.first_skipped = self.first_skipped or ReadingError(
+                        f"{file}, row {number}: {error.what}", error.to_do
+                    )
                     continue
                 hint = f"{error.to_do}; or leave such rows out with --skip-invalid"
                 raise ReadingError(f"{file}, row {number}: {error.what}", hint) from error
