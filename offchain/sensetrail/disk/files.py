@@ -173,7 +173,8 @@ def make_folder(folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError as error:
-            number = errno.ENOENT if folder.is_symlink() else errno.ENOTDIR
+            is_broken = any(each.is_symlink() and not each.exists() for each in (folder, *folder.parents))
+            number = errno.ENOENT if is_broken else errno.ENOTDIR
             raise disk_error(OSError(number, os.strerror(number)), folder) from error
 
 
