@@ -13,6 +13,7 @@ import pytest
 from command import INDOOR_START, Terminal, anchor_without_training, finish, readings_csv, refusal, terminal_at
 from conftest import Site, make_site
 from disks import fill, make_read_only, small_disk
+from proxy import Call, running_proxy
 from sensetrail.chain.client import Chain
 
 INPUT, KEY = 2, 3
@@ -124,6 +125,33 @@ def test_a_full_disk_is_read_and_what_is_written_is_called_full(site: Site, term
     terminal.done("device", "new", "C")
     assert terminal.json("post", "later.csv", "--devnet-clock")["readings"] == 2 * EACH
     terminal.done("dataset", "build", "early", "--until", LAST)
+
+
+def test_a_disk_that_fills_up_while_sending_loses_nothing_and_doubles_nothing(site: Site, terminal: Terminal) -> None:
+    """What cannot be noted is not sent; what was sent is known to the next run."""
+    count = 40
+    readings_csv(terminal.folder / "later.csv", ["A"], count, LAST + 600)
+    ballast: list[Path] = []
+
+    def on_request(calls: list[Call]) -> None:
+        if calls[0]["method"] == "eth_sendRawTransaction" and proxy.calls.count("eth_sendRawTransaction") == 5:
+            ballast.append(fill(terminal.workspace.root))
+
+    command = ("post", "later.csv", "--devnet-clock", "--batch", "1")
+    with running_proxy(site.chain.url) as proxy:
+        proxy.on_request = on_request
+        said, to_do = terminal.fails(INPUT, *command, "--rpc", proxy.url)
+        assert "outbox.sqlite" in said
+        assert "is full" in said
+        assert "nothing was lost" in to_do
+        sent = proxy.calls.count("eth_sendRawTransaction")
+    assert 5 <= sent < count
+    ballast[0].unlink()
+    assert terminal.json(*command)["readings"] in (count - sent, count - sent + 1)
+    terminal.done("index")
+    sequences = [row["sequence"] for row in terminal.json("query", "readings", "--device", "A")]
+    assert sequences == list(range(EACH + count))
+    assert terminal.json("query", "rejections") == []
 
 
 def test_temporary_files_without_room_are_no_failed_audit(terminal: Terminal, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,20 @@ def test_a_new_file_never_takes_the_place_of_another(tmp_path: Path) -> None:
             write_new(tmp_path / name, b"yours")
     assert (tmp_path / "there").read_bytes() == b"mine"
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_of_many_that_make_the_same_file_at_once_one_does(tmp_path: Path) -> None:
+    def make(number: int) -> bool:
+        try:
+            write_new(tmp_path / "key.json", bytes([number]) * 1000)
+        except FileExistsError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(make, range(64)))
+    assert sum(made) == 1
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [bytes([made.index(True)]) * 1000]
 
 
 def test_where_there_are_no_hard_links_a_new_file_is_made_all_the_same(

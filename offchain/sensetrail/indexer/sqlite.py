@@ -229,7 +229,8 @@ class SqliteDatabase:
             yield
         except sqlite3.ProgrammingError:
             raise
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            # Python decodes what SQLite says of damaged text.
             raise sqlite_error(error, self._path, "the index", INDEX_AGAIN) from error
 
 
