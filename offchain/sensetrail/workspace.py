@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from sensetrail.core.manifest import Manifest, parse_manifest
 from sensetrail.core.model_file import ModelFile, read_model_file
 from sensetrail.core.names import device_name
-from sensetrail.disk import Journal, disk_error, explained, make_folder, read_whole, write_whole
+from sensetrail.disk import Journal, disk_error, explained, make_folder, read_whole, require_room, write_whole
 from sensetrail.errors import ManifestError, WorkspaceError
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ MODEL_LIMIT = 5 << 30
 """Bytes of a model file."""
 DEPLOYMENT_LIMIT = 1 << 16
 """Bytes of a deployment's record."""
+DEPLOYMENT_ROOM = 1 << 12
+"""Bytes that must be free for it before it is paid for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +110,11 @@ class Workspace:
         journal = Journal(self.root / "deployment.begun", f"another command deploys into {self.root}")
         try:
             self._require_undeployed()
+            require_room(self.root, DEPLOYMENT_ROOM)
             yield journal
-            if self.has_deployment():
-                journal.remove()
         finally:
+            if self.has_deployment() or not any("transaction" in line for line in journal.lines):
+                journal.remove()
             journal.close()
 
     def _require_undeployed(self) -> None:
@@ -158,7 +161,7 @@ class Workspace:
         try:
             return Deployment.parse(data)
         except WorkspaceError as error:
-            what = f"{path} is damaged: {error.what}" if data.strip() else f"{path} is empty"
+            what = f"{path} is damaged: {error.what}" if data.strip(b" \t\r\n\0") else f"{path} is empty"
             raise WorkspaceError(what, error.to_do) from error
 
     def _folder(self, kind: str, name: str) -> Path:

@@ -161,7 +161,7 @@ def test_another_row_in_the_same_second_is_refused_and_the_same_row_is_one_readi
 
 def test_nothing_is_deployed_where_the_deployment_cannot_be_written(guard: Guard) -> None:
     said, _ = guard.fails(INPUT, "deploy", "--workspace", guard.write("file", "no folder"))
-    assert "cannot write to file" in said
+    assert "file is a file, not a folder" in said
     assert "file: " in guard.fails(INPUT, "demo", "--out", "file")[0]
 
 
@@ -180,9 +180,10 @@ def test_passwords_and_keystores(guard: Guard) -> None:
     assert said == "no password given"
     assert "SENSETRAIL_PASSWORD" in to_do
     assert "no password" in guard.fails(KEY, "device", "new", "C", SENSETRAIL_PASSWORD=None)[0]
-    assert "empty password" in guard.fails(KEY, "device", "new", "C", SENSETRAIL_PASSWORD="")[0]
-    said, _ = guard.fails(KEY, "post", "a.csv", "--devnet-clock", SENSETRAIL_PASSWORD="wrong")
-    assert "the password does not open" in said
+    assert "SENSETRAIL_PASSWORD is empty" in guard.fails(KEY, "device", "new", "C", SENSETRAIL_PASSWORD="")[0]
+    said, to_do = guard.fails(KEY, "post", "a.csv", "--devnet-clock", SENSETRAIL_PASSWORD="wrong")
+    assert "the password in SENSETRAIL_PASSWORD does not open" in said
+    assert "SENSETRAIL_PASSWORD" in to_do
     key = guard.terminal.workspace.key("A")
     keystore = json.loads(key.read_text())
     keystore["crypto"]["ciphertext"] = "00" + keystore["crypto"]["ciphertext"][2:]
@@ -303,7 +304,7 @@ def test_a_deployment_from_another_chain_or_damaged(guard: Guard) -> None:
     for damaged in ("", good[:-20], "[]", "{}", good.replace(deployment.sensor_registry, "0x12"), "\x00", "null"):
         path.write_text(damaged)
         said, to_do = guard.fails(INPUT, "index")
-        assert "deployment.json is damaged" in said, damaged
+        assert f"deployment.json is {'damaged' if damaged.strip(chr(0)) else 'empty'}" in said, damaged
         assert "deploy again" in to_do
     path.unlink()
     said, to_do = guard.fails(INPUT, "index")
@@ -481,8 +482,8 @@ def test_a_p256_key_pays_for_nothing_and_a_keystore_that_names_another_key_is_re
     for change in ({"curve": "secp256k1"}, {"address": site.device_address[2:]}):
         keystore.write_text(json.dumps({**written, **change}))
         wrong, _ = terminal.fails(KEY, "post", "few.csv", "--devnet-clock")
-        assert "names another key's address" in wrong
+        assert "but holds the key of" in wrong
     keystore.write_text(json.dumps({**written, "curve": "P-521"}))
-    assert "does not open" in terminal.fails(KEY, "post", "few.csv", "--devnet-clock")[0]
+    assert "a key of the curve 'P-521'" in terminal.fails(KEY, "post", "few.csv", "--devnet-clock")[0]
     keystore.write_text(json.dumps(written))
     assert terminal.json("post", "few.csv", "--devnet-clock")["readings"] == 3

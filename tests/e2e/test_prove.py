@@ -266,4 +266,4 @@ def test_what_is_no_proof_is_refused(world: World) -> None:
         assert len(wrong) < 300, value
     (world.terminal.folder / "given.json").write_bytes(b"\xff\xfe")
     world.terminal.fails(5, "dataset", "verify", "given.json")
-    assert "No such file" in world.terminal.fails(2, "dataset", "verify", "missing.json")[0]
+    assert "there is no file" in world.terminal.fails(2, "dataset", "verify", "missing.json")[0]

@@ -269,7 +269,7 @@ def half_a_dataset(folder: Path, dataset: Dataset) -> None:
 
 
 def half_a_model(folder: Path, *_: object) -> None:
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.keras").write_bytes(b"half")
 
 

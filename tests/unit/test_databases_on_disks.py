@@ -23,7 +23,7 @@ from sensetrail.disk import sqlite_error
 from sensetrail.errors import DiskFullError, InputError, ReadOnlyError, SensetrailError, WorkspaceError
 from sensetrail.gateway.outbox import Outbox
 from sensetrail.indexer.sqlite import copy_sqlite, open_sqlite
-from sensetrail.indexer.store import Cursor, Store
+from sensetrail.indexer.store import Cursor, Derived, DeviceRow, Store
 
 CONTRACTS = (Address("0x" + "11" * 20), Address("0x" + "22" * 20))
 DEVICE = Address("0x" + "33" * 20)
@@ -194,6 +194,34 @@ def test_what_is_no_database_is_named_and_left_alone(tmp_path: Path, kind: str) 
         assert said in caught.value.what, name
         assert "delete" not in caught.value.to_do
         assert not before or (tmp_path / name).read_bytes() == before
+
+
+def test_damaged_text_in_an_index_is_damage(tmp_path: Path) -> None:
+    write_index(tmp_path / "index.sqlite", killed=False)
+    data = (tmp_path / "index.sqlite").read_bytes()
+    damaged = tmp_path / "damaged.sqlite"
+    for change in (
+        (b"genesis_hash BLOB", b"genesis\xffhash BLOB"),
+        (b"CREATE TABLE cursor", b"CREATE TABLE c\xff\xfeso"),
+    ):
+        assert change[0] in data
+        damaged.write_bytes(data.replace(*change))
+        for reading in (False, True):
+            with pytest.raises(WorkspaceError, match="is damaged") as caught:
+                open_index(damaged, reading=reading)
+            assert "index again" in caught.value.to_do
+    with open_index(tmp_path / "index.sqlite") as store:
+        for rules in ("[1, 2", "{}", "\x00", "[1, 2, 3, 4, 5, 6, NaN]"):
+            store.write_derived(Derived(1, {1: rules}, (), 0))
+            with pytest.raises(WorkspaceError, match="is damaged"):
+                store.derived()
+        for row in (
+            DeviceRow(DEVICE, 1, b"x", bytes(32), None, 1, 1),
+            DeviceRow(Address("?"), 1, b"", b"", None, 1, 1),
+        ):
+            store.write_derived(Derived(1, {}, [row], 0))
+            with pytest.raises(WorkspaceError, match="is damaged"):
+                store.derived()
 
 
 @pytest.mark.parametrize("code", ["SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED"])

@@ -8,7 +8,9 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,20 @@ def test_a_new_file_never_takes_the_place_of_another(tmp_path: Path) -> None:
             write_new(tmp_path / name, b"yours")
     assert (tmp_path / "there").read_bytes() == b"mine"
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_of_many_that_make_the_same_file_at_once_one_does(tmp_path: Path) -> None:
+    def make(number: int) -> bool:
+        try:
+            write_new(tmp_path / "key.json", bytes([number]) * 1000)
+        except FileExistsError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(make, range(64)))
+    assert sum(made) == 1
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [bytes([made.index(True)]) * 1000]
 
 
 def test_where_there_are_no_hard_links_a_new_file_is_made_all_the_same(
@@ -169,6 +185,22 @@ def test_a_process_that_is_killed_leaves_the_old_file(tmp_path: Path) -> None:
         assert (tmp_path / "file").read_bytes() == b"old"
         if number == signal.SIGINT:
             assert len([path for path in tmp_path.iterdir() if path.name != "file"]) == 1, "the killed one's alone"
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    old = time.time() - 3600
+    (tmp_path / f".{'a' * 16}.part").mkdir()
+    (tmp_path / f".{'a' * 16}.part/inside").touch()
+    (tmp_path / f".{'b' * 16}.part.json").touch()
+    (tmp_path / f".{'c' * 16}.part.json").touch()
+    (tmp_path / ".mine.part").touch()
+    for name in (f".{'a' * 16}.part", f".{'b' * 16}.part.json", ".mine.part"):
+        os.utime(tmp_path / name, (old, old))
+    with new_folder(tmp_path / "made") as living:
+        os.utime(living, (old, old))
+        write_whole(tmp_path / "file", b"x")
+        assert living.is_dir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f".{'c' * 16}.part.json", ".mine.part", "file", "made"]
 
 
 def strange(folder: Path) -> dict[str, tuple[Path, str]]:

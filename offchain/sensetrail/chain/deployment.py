@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -29,7 +29,7 @@ ADMIN_DELAY = 24 * 3600
 """Seconds between the two steps of handing the admin role over."""
 RESTORE = (
     "restore it from a backup, or write it again with the addresses that `deploy` printed (a block explorer lists what "
-    "the account created); or delete it, and deploy and pay again"
+    "the account created); else delete it and deploy again, which costs the gas again"
 )
 
 
@@ -98,13 +98,16 @@ class Notes(Protocol):
         """Add a line; it is on the disk when this returns."""
 
 
-def deploy(chain: Chain, account: LocalAccount, notes: Notes | None = None) -> Deployment:
+def deploy(
+    chain: Chain, account: LocalAccount, notes: Notes | None = None, tell: Callable[[str], None] = lambda _: None
+) -> Deployment:
     """Deploy both registries, or go on with a deployment that was interrupted.
 
     Args:
         chain: The node.
         account: Pays, and gets the admin role and, to begin with, all others.
         notes: What was sent before, and where each transaction is noted before it leaves; None to note nothing.
+        tell: Told what happens on the way, one line each.
 
     Returns:
         Where they are.
@@ -116,6 +119,8 @@ def deploy(chain: Chain, account: LocalAccount, notes: Notes | None = None) -> D
     admin = address(account.address)
     genesis_hash = chain.genesis_hash()
     sent = {} if notes is None else _begun(notes, chain.chain_id, genesis_hash, admin)
+    if sent:
+        tell("going on with a deployment that was interrupted: what is on the chain is not paid for again")
     places = []
     for registry in (SensorRegistry, ModelRegistry):
 

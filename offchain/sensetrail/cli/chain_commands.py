@@ -74,9 +74,7 @@ def deploy(
     chain = connect(rpc)
     payer = paying_account(chain, account)
     with place.deploying() as journal:
-        if journal.lines:
-            note(f"going on with the deployment that was begun in {place.root}")
-        deployment = deploy_registries(chain, payer, journal)
+        deployment = deploy_registries(chain, payer, journal, note)
         journal.release()
         try:
             place.write_deployment(deployment)

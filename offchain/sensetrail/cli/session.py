@@ -27,13 +27,21 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Rpc = Annotated[str, typer.Option("--rpc", envvar="SENSETRAIL_RPC", help="URL of the node's JSON-RPC.")]
 Folder = Annotated[
     Path,
-    typer.Option("--workspace", "-w", envvar="SENSETRAIL_WORKSPACE", help="Folder for keys, outbox, index and models."),
+    typer.Option(
+        "--workspace",
+        "-w",
+        envvar="SENSETRAIL_WORKSPACE",
+        help="Folder for keys, outbox, index and models.",
+        # Typer's own check knows one cause only.
+        readable=False,
+    ),
 ]
 AccountFile = Annotated[
     Path | None,
     typer.Option(
         "--account",
         envvar="SENSETRAIL_ACCOUNT",
+        readable=False,
         help="Keystore of the account that pays; its password is asked for, or in SENSETRAIL_ACCOUNT_PASSWORD "
         "(default: on a local devnet, its throw-away account).",
     ),

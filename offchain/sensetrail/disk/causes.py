@@ -17,7 +17,8 @@ AGAIN = "then run the same command again: nothing was lost"
 _GONE = frozenset(
     {errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ENOTCONN, errno.EREMOTEIO, errno.EHOSTDOWN}
 )
-_MIB = 1 << 20
+_SOME = 1 << 14
+"""Bytes: less than this is full."""
 
 Explanation = tuple[type[DiskError], str, str]
 """The error's class, what is wrong, what to do."""
@@ -76,7 +77,7 @@ def _rest(path: Path) -> str:
     with suppress(OSError):
         there = next((each for each in (path, *path.parents) if os.path.exists(each)), Path("/"))  # noqa: PTH110
         found = os.statvfs(there)
-        if found.f_files and not found.f_favail and found.f_bavail * found.f_frsize > _MIB:
+        if found.f_files and not found.f_favail and found.f_bavail * found.f_frsize > _SOME:
             return ": it has space, but holds as many files as it can"
     return ""
 

@@ -7,21 +7,25 @@ synced, and renamed. A full disk, Ctrl-C or a crash leaves the old file, or none
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sensetrail.disk.causes import disk_error, explained
+from sensetrail.disk.causes import PARTIAL, disk_error, explained
 from sensetrail.errors import DiskError
 
 ROOM = 1 << 20
 """Bytes that must be free before long work begins whose result is small."""
 LONGEST_SUFFIX = 16
+STALE = 60
+"""Seconds after which something half-written that no process has locked is taken for a killed one's."""
 _CANNOT_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF})
 """What file systems say that cannot sync a folder."""
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -133,7 +137,8 @@ def new_folder(folder: Path) -> Iterator[Path]:
     try:
         with explained(folder):
             partial.mkdir()
-            yield partial
+            with _held(partial):
+                yield partial
             partial.rename(folder)
             sync_folder(folder.parent)
     except DiskError as error:
@@ -173,7 +178,8 @@ def make_folder(folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError as error:
-            number = errno.ENOENT if folder.is_symlink() else errno.ENOTDIR
+            is_broken = any(each.is_symlink() and not each.exists() for each in (folder, *folder.parents))
+            number = errno.ENOENT if is_broken else errno.ENOTDIR
             raise disk_error(OSError(number, os.strerror(number)), folder) from error
 
 
@@ -239,10 +245,41 @@ def _partial(target: Path, mode: int) -> Iterator[Path]:
     partial = target.with_name(_hidden_name() + suffix)
     try:
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
-        yield partial
+        with _held(partial):
+            yield partial
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(partial: Path) -> Iterator[None]:
+    """Lock what is being written, and remove from its folder what killed processes left: that is locked no more."""
+    handle = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for left in partial.parent.iterdir():
+                if PARTIAL.match(left.name) and left != partial and time.time() - left.lstat().st_mtime > STALE:
+                    _remove_unlocked(left)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _remove_unlocked(left: Path) -> None:
+    """Remove what is half-written, unless a living process is at it."""
+    handle = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink()
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
 
 
 def _name_new(path: Path, partial: Path) -> None:

@@ -18,14 +18,14 @@ _TRIAL = 1 << 16
 """Bytes: as much as SQLite takes at once for its files."""
 
 
-def sqlite_error(error: sqlite3.Error, path: Path, what: str, restore: str) -> SensetrailError:
+def sqlite_error(error: sqlite3.Error | UnicodeDecodeError, path: Path, what: str, restore: str) -> SensetrailError:
     """Say what an error of SQLite means, by its code.
 
     SQLite keeps the system's error number to itself. Where its code leaves the cause open, the files are tried again
     here, as SQLite opened them, to see what the system says.
 
     Args:
-        error: SQLite's.
+        error: SQLite's; Python's own where what SQLite says holds damaged text.
         path: The database's file.
         what: What the file is, such as "the index".
         restore: What to do when its content is damaged.
@@ -69,11 +69,11 @@ def _tried(path: Path) -> DiskError | None:
     except OSError as error:
         return disk_error(error, path)
     except DiskError as error:
-        return error
+        return disk_error(error.__cause__, path) if isinstance(error.__cause__, OSError) else error
     return None
 
 
-def _untold(code: int, error: sqlite3.Error, path: Path, what: str) -> SensetrailError:
+def _untold(code: int, error: Exception, path: Path, what: str) -> SensetrailError:
     """Say what a code means where the system has nothing against the files now."""
     match code:
         case sqlite3.SQLITE_READONLY_DBMOVED:

@@ -19,7 +19,7 @@ from sensetrail.core.primitives import Address
 from sensetrail.core.reading import Measurements
 from sensetrail.core.rules import DeviceState
 from sensetrail.disk import make_folder, require_regular, sqlite_error, temporary_folder
-from sensetrail.errors import InputError, SensetrailError, WorkspaceError
+from sensetrail.errors import InputError, WorkspaceError
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS readings (
@@ -287,11 +287,9 @@ class Outbox:
             yield
         except sqlite3.ProgrammingError:
             raise
-        except sqlite3.Error as error:
-            raise self._explanation(error) from error
-
-    def _explanation(self, error: sqlite3.Error) -> SensetrailError:
-        return sqlite_error(error, self._path, "the outbox", RESTORE)
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            # Python decodes what SQLite says of damaged text.
+            raise sqlite_error(error, self._path, "the outbox", RESTORE) from error
 
 
 def _copy(path: Path, copy: Path) -> None:

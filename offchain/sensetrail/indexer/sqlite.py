@@ -203,7 +203,9 @@ class SqliteDatabase:
         try:
             return _checked(sqlite3.connect(f"{uri}?mode=rw", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT))
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in UNWRITABLE or not self._path.is_file():
+            # With a journal of changes that must be undone first, the file alone would tell something else.
+            is_half_written = self._path.with_name(self._path.name + "-journal").exists()
+            if error.sqlite_errorcode & 0xFF not in UNWRITABLE or is_half_written or not self._path.is_file():
                 raise
         self._stamp = self._look()
         if self._stamp[1] is None or not log.stat().st_size:
@@ -227,7 +229,8 @@ class SqliteDatabase:
             yield
         except sqlite3.ProgrammingError:
             raise
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            # Python decodes what SQLite says of damaged text.
             raise sqlite_error(error, self._path, "the index", INDEX_AGAIN) from error
 
 

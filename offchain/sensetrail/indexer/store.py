@@ -8,14 +8,15 @@ says how far all of it goes, and on whose word. Derived, and made again from the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from sensetrail.core.logs import BlockLogs
-from sensetrail.core.primitives import Address, hex_word
-from sensetrail.errors import StoreHeldError, WorkspaceError, WrongChainError
+from sensetrail.core.primitives import Address, address, hex_word
+from sensetrail.errors import InputError, StoreHeldError, WorkspaceError, WrongChainError
 
 VERSION = 2
 INDEX_AGAIN = "move it away, then index again: the chain has everything that was in it"
@@ -297,9 +298,9 @@ class Store:
         found = list(self._database.rows("SELECT through, rejections FROM derived"))
         if not found:
             return None
-        profiles = {_int(n): str(rules) for n, rules in self._database.rows("SELECT number, rules FROM profiles")}
+        profiles = {_int(n): _rules(rules) for n, rules in self._database.rows("SELECT number, rules FROM profiles")}
         devices = [
-            DeviceRow(*row)  # type: ignore[arg-type]
+            _device_row(row)
             for row in self._database.rows(
                 "SELECT address, profile, identity_digest, state, untrusted_since, readings, legal FROM devices "
                 "ORDER BY address"
@@ -377,13 +378,41 @@ class _Transaction:
             self._database.roll_back()
 
 
+def _device_row(row: Sequence[object]) -> DeviceRow:
+    """Take a device's row out of a file that may be damaged."""
+    name, profile, identity, state, since, readings, legal = row
+    try:
+        return DeviceRow(
+            address(str(name)),
+            _int(profile),
+            _bytes(identity, 32),
+            _bytes(state, 32),
+            None if since is None else _int(since),
+            _int(readings),
+            _int(legal),
+        )
+    except InputError as error:
+        raise _damaged() from error
+
+
+def _rules(value: object) -> str:
+    """Take a profile's rules out of a file that may be damaged: a JSON list of whole numbers."""
+    if not isinstance(value, str) or not re.fullmatch(r"\[-?\d{1,12}(, -?\d{1,12}){6}\]", value):
+        raise _damaged()
+    return value
+
+
 def _int(value: object) -> int:
     if not isinstance(value, int):
-        raise WorkspaceError("the index is damaged", INDEX_AGAIN)
+        raise _damaged()
     return value
 
 
-def _bytes(value: object) -> bytes:
-    if not isinstance(value, bytes):
-        raise WorkspaceError("the index is damaged", INDEX_AGAIN)
+def _bytes(value: object, size: int | None = None) -> bytes:
+    if not isinstance(value, bytes) or (size is not None and len(value) != size):
+        raise _damaged()
     return value
+
+
+def _damaged() -> WorkspaceError:
+    return WorkspaceError("the index is damaged", INDEX_AGAIN)

@@ -39,8 +39,8 @@ def make_model(
     Raises:
         DiskError: The folder cannot be written to.
     """
-    # Before the work, not after it.
-    require_room(folder)
+    # Now, not after the work.
+    require_room(folder.parent)
     trained = train(rows, configuration)
     return trained, write_model(folder, trained, selection, record, configuration, parent)
 
