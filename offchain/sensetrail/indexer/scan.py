@@ -75,24 +75,31 @@ class Strings:
             raise UnscannableError
         return self._bytes[where]
 
-    def require_logs_alone(self, count: int) -> None:
-        """Make sure that an answer is one response, whose result is a list of so many logs and nothing else.
+    def require_logs_alone(self, topic_count: NDArray[np.int64]) -> None:
+        """Make sure that an answer is one response, whose result is a list of logs and nothing else.
 
         Each log is an object with one list in it, its topics. Brackets in strings count as well: an answer that has
         any is not this one.
 
+        Args:
+            topic_count: How many topics each log has, shape `(n,)`.
+
         Raises:
-            UnscannableError: It is another one, or has white space between the logs.
+            UnscannableError: It is another one, or has white space between logs or topics.
         """
+        count = len(topic_count)
         place = np.flatnonzero(_BRACKETS[self._bytes])
         if self._bytes[place].tobytes() != b"{[" + b"{[]}" * count + b"]}":
             raise UnscannableError
         opened, closed = place[2:-2:4], place[5:-2:4]
         # Between the list's brackets and the logs is nothing, and between two logs a comma: no null, no number.
         gaps = np.append(opened, place[-2]) - np.append(place[1], closed)
-        if (gaps != np.where(np.isin(np.arange(count + 1), (0, count)), 1, 2)).any():
+        inner = np.full(count + 1, 2)
+        inner[[0, -1]] = 1
+        if (gaps != inner).any() or (self._bytes[closed[:-1] + 1] != ord(",")).any():
             raise UnscannableError
-        if (self._bytes[closed[:-1] + 1] != ord(",")).any():
+        # A topic takes 68 characters, and a comma between two.
+        if (place[4:-2:4] - place[3:-2:4] != np.maximum(69 * topic_count, 1)).any():
             raise UnscannableError
 
     def fixed(self, strings: NDArray[np.int64], size: int) -> bytes:

@@ -70,7 +70,7 @@ def _logs_fast(answer: memoryview) -> list[BlockLogs]:
     strings = Strings(answer)
     logs = scan_logs(strings)
     # Nothing here is hashed afterwards: what the strings are part of is looked at too.
-    strings.require_logs_alone(len(logs.data))
+    strings.require_logs_alone(logs.topic_count)
     if not logs.data:
         return []
     numbers, indices, transactions, times = (
