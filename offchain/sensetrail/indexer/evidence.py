@@ -11,11 +11,11 @@ from tempfile import TemporaryDirectory
 from sensetrail.chain.client import Chain
 from sensetrail.chain.deployment import Deployment
 from sensetrail.chain.wire import Pace, Tell, Wire, call, result_of
-from sensetrail.core.header import BlockHeader
+from sensetrail.core.header import BlockHeader, json_bytes
 from sensetrail.core.logs import BlockLogs
 from sensetrail.core.primitives import Address, hex_word, keccak256
 from sensetrail.core.transaction import Transaction, transaction_from_rpc
-from sensetrail.errors import AnswerError, AuditError, LimitedNodeError, RefusedError, VerificationError
+from sensetrail.errors import AnswerError, AuditError, LimitedNodeError, ProofError, RefusedError, VerificationError
 from sensetrail.indexer.answers import asking, batch, insist, reading, responses, spans
 from sensetrail.indexer.headers import get_header, read_headers
 from sensetrail.indexer.heads import ask_proof, proven_account, storage
@@ -146,6 +146,7 @@ class NodeEvidence:
         Raises:
             AnswerError: The node's answer makes no sense.
             LimitedNodeError: The node does not have one of them.
+            ProofError: One's fields do not hash to its hash.
         """
 
         def question(i: int) -> tuple[str, str, str]:
@@ -166,16 +167,31 @@ class NodeEvidence:
             for i, fields in enumerate(listed):
                 if fields is None:
                     listed[i] = insist(lambda i=i: wire.ask(*question(i)), name(i))  # type: ignore[misc]
-        found: list[Transaction | None] = []
-        for fields in listed:
-            with reading(lambda: name(len(found))):
-                if not isinstance(fields, Mapping):
-                    raise VerificationError("it is not an object", "use another node")
-                found.append(transaction_from_rpc(fields))
-        return found
+        return [_transaction(fields, name(i)) for i, fields in enumerate(listed)]
 
     def _wire(self) -> closing[Wire]:
         return closing(Wire(self.chain.url, tell=self.tell))
+
+
+def _transaction(fields: object, name: str) -> Transaction:
+    """Read a transaction, whose fields have to hash to its hash.
+
+    Raises:
+        AnswerError: It is malformed.
+        ProofError: Its fields are not those of its hash.
+    """
+    with reading(lambda: name):
+        if not isinstance(fields, Mapping):
+            raise VerificationError("it is not an object", "use another node")
+        claimed, transaction = json_bytes(fields.get("hash"), "hash"), transaction_from_rpc(fields)
+    if transaction.hash != claimed:
+        raise ProofError(
+            "transactions",
+            f"{name} hashes to {hex_word(transaction.hash)}, not to {hex_word(claimed)}",
+            expected=claimed,
+            actual=transaction.hash,
+        )
+    return transaction
 
 
 def _no_proofs(error: RefusedError, anchor: BlockHeader) -> LimitedNodeError:
