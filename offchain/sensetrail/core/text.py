@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 
@@ -28,6 +29,13 @@ def printable(text: str, limit: int | None = None) -> str:
     return shown if limit is None or len(shown) <= limit else shown[: max(0, limit - 3)] + "..."
 
 
+def printable_json(text: str) -> str:
+    """Escape what is not printable in a line of JSON, the JSON way: inside strings an escape means the same."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else json.dumps(character)[1:-1] for character in text)
+
+
 def _shown(character: str) -> str:
     if unicodedata.category(character) not in _NOT_SHOWN and character.isprintable():
         return character
@@ -35,3 +43,24 @@ def _shown(character: str) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+GUARDED = r"^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
+"""What a spreadsheet would take for a formula, full-width signs among them, or would after `unguarded`."""
+
+
+def guarded(text: str) -> str:
+    """Keep a spreadsheet from taking a CSV file's text cell for a formula: an apostrophe stands before it.
+
+    `unguarded` gives the text back.
+
+    Example:
+        >>> guarded("=1+1")
+        "'=1+1"
+    """
+    return f"'{text}" if re.match(GUARDED, text) else text
+
+
+def unguarded(text: str) -> str:
+    """Give a text cell back as it was before `guarded`."""
+    return text[1:] if text.startswith("'") and re.match(GUARDED, text) else text

@@ -13,9 +13,15 @@ from typing import Any
 from sensetrail.chain.wire import Pace, Wire, call, result_of
 from sensetrail.core.header import BlockHeader, header_from_rpc, json_bytes, json_integer
 from sensetrail.core.primitives import hex_word
-from sensetrail.core.seals import without_seals
 from sensetrail.core.text import printable
-from sensetrail.errors import AnswerError, ChainError, ProofError, RetryableError, VerificationError
+from sensetrail.errors import (
+    AnswerError,
+    ChainError,
+    ProofError,
+    RetryableError,
+    SensetrailError,
+    VerificationError,
+)
 from sensetrail.indexer.answers import asking, batch, lacks, responses, spans
 
 MOST = 2**63
@@ -55,6 +61,9 @@ KNOWN_MEMBERS = frozenset(
     }
 )
 """The members of a block that Ethereum's nodes give. A chain with others hashes its headers by rules of its own."""
+
+_ISTANBUL = "0x" + b"ctical byzantine fault tolerance".hex()
+"""`mixHash` of the chains whose validators seal blocks in `extraData`: IBFT and QBFT."""
 
 
 class ReorganisedError(RetryableError):
@@ -97,7 +106,7 @@ def read_header(answer: object, step: str = "headers", *, believed: bool = False
     if max(header.number, header.timestamp) >= MOST:
         raise AnswerError(f"the node gives a block of height {header.number} and time {header.timestamp}")
     if header.hash != claimed:
-        header = _header_without_seals(answer, claimed, header, step)
+        raise _mismatch(answer, header, claimed, step)
     transactions = answer.get("transactions")
     return FullHeader(header, transactions if isinstance(transactions, list) else [])
 
@@ -180,30 +189,21 @@ def _questions(span: Sequence[int]) -> bytes:
     return batch([call(n, "eth_getBlockByNumber", hex(n), False) for n in span])
 
 
-def _header_without_seals(answer: dict[str, Any], claimed: bytes, whole: BlockHeader, step: str) -> BlockHeader:
-    """Give the header that does hash to its hash: in IBFT and QBFT, the hash leaves out some of `extraData`.
+def _mismatch(answer: Mapping[str, Any], header: BlockHeader, claimed: bytes, step: str) -> SensetrailError:
+    """Say of a header that does not hash to its hash whether the node is proven to lie.
 
-    Raises:
-        ChainError: No known rule gives the hash, and the chain has rules of its own.
-        ProofError: No known rule gives the hash.
+    It is not where the chain may hash its headers by rules of its own: the block has members that Ethereum's do not
+    have, or its `mixHash` says that validators' seals, which no hash covers, are in `extraData`.
     """
-    extra_data = json_bytes(answer["extraData"], "extraData")
-    candidates = list(without_seals(extra_data))
-    for candidate in candidates:
-        header = header_from_rpc({**answer, "extraData": f"0x{candidate.hex()}"})
-        if header.hash == claimed:
-            return header
-    said = f"the header of block {whole.number} hashes to {hex_word(whole.hash)}, not to {hex_word(claimed)}"
+    said = f"the header of block {header.number} hashes to {hex_word(header.hash)}, not to {hex_word(claimed)}"
     unknown = sorted(answer.keys() - KNOWN_MEMBERS)
-    if candidates or unknown:
-        why = (
-            f"members that Ethereum's do not have ({', '.join(unknown)})" if unknown else "consensus seals in extraData"
-        )
-        raise ChainError(
-            f"{said}; its blocks have {printable(why, 200)}, so this chain hashes its headers by rules of its own",
-            "nothing can be proven of such a chain: take the node's word with --trust-node, or use another node",
-        )
-    raise ProofError(step, said, expected=claimed, actual=whole.hash)
+    if not unknown and str(answer.get("mixHash")).lower() != _ISTANBUL:
+        return ProofError(step, said, expected=claimed, actual=header.hash)
+    why = f"its blocks have members unknown to Ethereum ({', '.join(unknown)})" if unknown else "its blocks are sealed"
+    return ChainError(
+        f"{said}; {printable(why, 200)}, so this chain may hash its headers by rules of its own",
+        "nothing of such a chain can be proven: take the node's word with --trust-node, or use another node",
+    )
 
 
 def _believed_header(answer: Mapping[str, Any]) -> BlockHeader:
