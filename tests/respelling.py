@@ -134,7 +134,8 @@ def _space(spelling: Spelling, chance: random.Random) -> str:
 
 
 def _text(value: str, spelling: Spelling, chance: random.Random) -> str:
-    written = json.dumps(value, ensure_ascii=chance.random() < 0.5)
+    is_half = any("\ud800" <= character <= "\udfff" for character in value)
+    written = json.dumps(value, ensure_ascii=is_half or chance.random() < 0.5)
     if value and not set(value) & set('"\\') and written.isascii() and chance.random() < spelling.escaped:
         at = chance.randrange(len(value))
         written = f'"{value[:at]}\\u{ord(value[at]):04x}{value[at + 1 :]}"'

@@ -75,11 +75,18 @@ class Strings:
             raise UnscannableError
         return self._bytes[where]
 
+    def outside(self) -> NDArray[np.uint8]:
+        """Give all characters that are not in strings, one after the other."""
+        before = np.append(0, self.end + 1)
+        length = np.append(self.start - 1, len(self._bytes)) - before
+        end = np.cumsum(length)
+        outside: NDArray[np.uint8] = self._bytes[np.repeat(before - end + length, length) + np.arange(end[-1])]
+        return outside
+
     def require_logs_alone(self, topic_count: NDArray[np.int64]) -> None:
         """Make sure that an answer is one response, whose result is a list of logs and nothing else.
 
-        Each log is an object with one list in it, its topics. Brackets in strings count as well: an answer that has
-        any is not this one.
+        Each log is an object with one list in it, its topics.
 
         Args:
             topic_count: How many topics each log has, shape `(n,)`.
@@ -88,18 +95,19 @@ class Strings:
             UnscannableError: It is another one, or has white space between logs or topics.
         """
         count = len(topic_count)
-        place = np.flatnonzero(_BRACKETS[self._bytes])
-        if self._bytes[place].tobytes() != b"{[" + b"{[]}" * count + b"]}":
+        text = self.outside()
+        place = np.flatnonzero(_BRACKETS[text])
+        if text[place].tobytes() != b"{[" + b"{[]}" * count + b"]}":
             raise UnscannableError
         opened, closed = place[2:-2:4], place[5:-2:4]
         # Between the list's brackets and the logs is nothing, and between two logs a comma: no null, no number.
         gaps = np.append(opened, place[-2]) - np.append(place[1], closed)
         inner = np.full(count + 1, 2)
         inner[[0, -1]] = 1
-        if (gaps != inner).any() or (self._bytes[closed[:-1] + 1] != ord(",")).any():
+        if (gaps != inner).any() or (text[closed[:-1] + 1] != ord(",")).any():
             raise UnscannableError
-        # A topic takes 68 characters, and a comma between two.
-        if (place[4:-2:4] - place[3:-2:4] != np.maximum(69 * topic_count, 1)).any():
+        # Between topics there is a comma, and nothing but strings.
+        if (place[4:-2:4] - place[3:-2:4] != np.maximum(topic_count, 1)).any():
             raise UnscannableError
 
     def fixed(self, strings: NDArray[np.int64], size: int) -> bytes:
