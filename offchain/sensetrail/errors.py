@@ -15,6 +15,8 @@ SensetrailError                    exit code
 |   |   |-- StoreHeldError             another indexer holds the store
 |   |   `-- StoreUnreachableError      the store's database does not answer
 |   |-- RefusedError                   the node answers with an error
+|   |-- AnswerError                    the node's answer makes no sense
+|   |-- LimitedNodeError               the node does not have what was asked for
 |   |-- WrongChainError                another chain than the deployment's
 |   |-- FinalityError                  the chain changed below a block that was final
 |   |-- UnfundedAccountError
@@ -120,6 +122,20 @@ class RefusedError(ChainError):
     def __init__(self, what: str, to_do: str, *, code: object = None) -> None:
         super().__init__(what, to_do)
         self.code = code
+
+
+class AnswerError(ChainError):
+    """A node's answer makes no sense: another type, a missing field, text that is not hexadecimal.
+
+    It accuses nobody: a lie is a `ProofError`.
+    """
+
+    def __init__(self, what: str, to_do: str = "use another node") -> None:
+        super().__init__(what, to_do)
+
+
+class LimitedNodeError(ChainError):
+    """An honest node does not have what was asked for: it pruned its history, or has not caught up."""
 
 
 class WrongChainError(ChainError):

@@ -25,10 +25,10 @@ from sensetrail.core.primitives import hex_word, keccak256
 from sensetrail.core.receipt import receipt_from_rpc
 from sensetrail.core.storage import device_state_slot
 from sensetrail.core.trie import ordered_root
-from sensetrail.errors import ProofError
+from sensetrail.errors import AnswerError, LimitedNodeError, ProofError, SensetrailError
 from sensetrail.indexer import read, sync
+from sensetrail.indexer.headers import get_header
 from sensetrail.indexer.heads import prove_states
-from sensetrail.indexer.read import get_header
 
 HEADERS = "eth_getBlockByNumber"
 RECEIPTS = "eth_getBlockReceipts"
@@ -93,19 +93,30 @@ def proxy(told: Told, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
         yield running
 
 
-def caught(told: Told, proxy: Proxy, folder: Path, step: str, **options: Any) -> list[ProofError]:
+def caught(told: Told, proxy: Proxy, folder: Path, step: str, **options: Any) -> list[SensetrailError]:
     """Index through a proxy, from the beginning and from a prefix; give what was said of the lie."""
-    errors = []
+    errors = refused(told, proxy, folder, ProofError, **options)
+    for said in errors:
+        assert isinstance(said, ProofError)
+        assert said.step == step, said
+        assert f"step {step}: " in said.what
+    return errors
+
+
+def refused(
+    told: Told, proxy: Proxy, folder: Path, kind: type[SensetrailError], **options: Any
+) -> list[SensetrailError]:
+    """Index through a proxy, from the beginning and from a prefix; give what was said, once for each."""
+    errors: list[SensetrailError] = []
     for start in ("empty", "prefix"):
-        path = folder / f"{start}-{step}.sqlite"
+        path = folder / f"{start}.sqlite"
         path.unlink(missing_ok=True)
         if start == "prefix":
             shutil.copy(told.prefix, path)
         with open_index(told.site, path) as store:
-            with pytest.raises(ProofError) as raised:
+            with pytest.raises(kind) as raised:
                 index(told.site, store, proxy.url, **options)
-            assert raised.value.step == step, raised.value
-            assert f"step {step}: " in raised.value.what
+            assert (raised.value.exit_code == 5) == (kind is ProofError)
             errors.append(raised.value)
             cursor = store.cursor()
             assert cursor is None or cursor.hash == told.hashes[cursor.number]
@@ -216,10 +227,12 @@ def test_another_block_than_asked_for_is_named(told: Told, proxy: Proxy, tmp_pat
             caught(told, proxy, tmp_path, "headers")
     proxy.change = of(HEADERS, told.full, lambda _: before)
     assert "asked for block" in caught(told, proxy, tmp_path, "headers")[0].what
+    # No block, or no object, accuses nobody.
     proxy.change = of(HEADERS, told.full, lambda _: None)
-    caught(told, proxy, tmp_path, "headers")
+    said = refused(told, proxy, tmp_path, LimitedNodeError)
+    assert said[0].what == f"the node does not have block {told.full}, below its newest"
     proxy.change = of(HEADERS, told.full, lambda block: [block])
-    caught(told, proxy, tmp_path, "headers")
+    refused(told, proxy, tmp_path, AnswerError)
 
 
 def test_a_head_that_changes_between_two_calls_is_not_followed(told: Told, proxy: Proxy, tmp_path: Path) -> None:
@@ -262,15 +275,20 @@ def log_lies() -> dict[str, Callable[[list[Any]], object]]:
         "receipt dropped": lambda r: r.pop(),
         "receipt repeated": lambda r: r.append(r[-1]),
         "receipts reordered": lambda r: r.reverse(),
-        "all receipts dropped": lambda r: r.clear(),
         "status flipped": lambda r: r[0].update(status="0x0"),
         "bloom altered": lambda r: r[0].update(logsBloom=flipped(r[0]["logsBloom"])),
         "gas altered": lambda r: r[-1].update(cumulativeGasUsed=flipped(r[-1]["cumulativeGasUsed"])),
         "type altered": lambda r: r[0].update(type="0x1"),
+    }
+
+
+def log_nonsense() -> dict[str, Callable[[list[Any]], object]]:
+    """Give changes after which a list of receipts makes no sense, and proves nothing about the node."""
+    return {
         "type impossible": lambda r: r[0].update(type="0x1ff"),
         "status impossible": lambda r: r[0].update(status="0x2"),
         "status missing": lambda r: r[0].pop("status"),
-        "a number for data": lambda r: first_log(r).update(data=7),
+        "a number for data": lambda r: r[0]["logs"][0].update(data=7),
         "logs that are none": lambda r: r[0].update(logs="0x"),
         "a receipt that is none": lambda r: r.append({"type": "0x0"}),
     }
@@ -281,10 +299,35 @@ def log_lies() -> dict[str, Callable[[list[Any]], object]]:
 def test_receipts_that_are_altered_do_not_hash_to_the_header_s_root(
     told: Told, proxy: Proxy, tmp_path: Path, lie: str, one_by_one: bool
 ) -> None:
-    true = told.site.chain.request(RECEIPTS, hex(told.full))
-    assert len(true) == 2
-    lied = copy.deepcopy(true)
-    log_lies()[lie](lied)
+    serve_receipts(told, proxy, log_lies()[lie], one_by_one)
+    assert f"block {told.full}" in caught(told, proxy, tmp_path, "receipts")[0].what
+
+
+@pytest.mark.parametrize("one_by_one", [False, True], ids=["by block", "one by one"])
+@pytest.mark.parametrize("change", log_nonsense())
+def test_receipts_that_make_no_sense_are_no_proven_lie(
+    told: Told, proxy: Proxy, tmp_path: Path, change: str, one_by_one: bool
+) -> None:
+    serve_receipts(told, proxy, log_nonsense()[change], one_by_one)
+    said = refused(told, proxy, tmp_path, AnswerError)[0].what
+    assert said.startswith(f"the node's answer for the receipts of block {told.full} makes no sense: ")
+
+
+@pytest.mark.parametrize("one_by_one", [False, True], ids=["by block", "one by one"])
+def test_a_block_whose_receipts_are_pruned_is_no_proven_lie(
+    told: Told, proxy: Proxy, tmp_path: Path, one_by_one: bool
+) -> None:
+    serve_receipts(told, proxy, lambda receipts: receipts.clear(), one_by_one)
+    said = refused(told, proxy, tmp_path, LimitedNodeError)[0]
+    assert said.what == f"the node does not have the receipts of block {told.full}"
+    assert "whole history" in said.to_do
+
+
+def serve_receipts(told: Told, proxy: Proxy, alter: Callable[[list[Any]], object], one_by_one: bool) -> None:
+    """Serve a block's receipts altered, as a list or one by one."""
+    lied = copy.deepcopy(told.site.chain.request(RECEIPTS, hex(told.full)))
+    assert len(lied) == 2
+    alter(lied)
 
     def change(call: Call, response: Response) -> Response | None:
         if call["method"] == RECEIPTS and one_by_one:
@@ -297,10 +340,7 @@ def test_receipts_that_are_altered_do_not_hash_to_the_header_s_root(
             return {**response, "result": lied[int(call["params"][0], 16)]}
         return response
 
-    proxy.change = change
-    if one_by_one:
-        proxy.change = patched_upstream(change, lied)
-    assert f"block {told.full}" in caught(told, proxy, tmp_path, "receipts")[0].what
+    proxy.change = patched_upstream(change, lied) if one_by_one else change
 
 
 def patched_upstream(change: Change, lied: list[Any]) -> Change:
@@ -322,13 +362,13 @@ def test_another_block_s_receipts_are_not_this_one_s(told: Told, proxy: Proxy, t
 
 
 def test_an_answer_that_is_left_out_is_named(told: Told, proxy: Proxy, tmp_path: Path) -> None:
-    for method, step in ((HEADERS, "headers"), (RECEIPTS, "receipts")):
+    for method, what in ((HEADERS, "headers"), (RECEIPTS, "receipts")):
         proxy.change = lambda call, response, method=method: (  # type: ignore[misc]
             None
             if call["method"] == method and isinstance(call["id"], int) and call["id"] > told.full - 1
             else response
         )
-        caught(told, proxy, tmp_path, step)
+        assert f"questions for {what}" in refused(told, proxy, tmp_path, AnswerError)[0].what
 
 
 def proof_lies() -> dict[str, Callable[[dict[str, Any]], object]]:
@@ -340,25 +380,31 @@ def proof_lies() -> dict[str, Callable[[dict[str, Any]], object]]:
         "nothing there": lambda a: a["storageProof"][0].update(proof=[]),
         "account altered": lambda a: a["accountProof"].append(flipped(a["accountProof"].pop())),
         "account's root altered": lambda a: a["accountProof"].insert(0, flipped(a["accountProof"].pop(0))),
+    }
+
+
+def proof_nonsense() -> dict[str, Callable[[dict[str, Any]], object]]:
+    """Give changes after which the answer of `eth_getProof` makes no sense."""
+    return {
         "another slot": lambda a: a["storageProof"][0].update(key="0x" + "11" * 32),
         "no proof": lambda a: a.clear(),
         "no nodes": lambda a: a.update(accountProof="0x"),
     }
 
 
-@pytest.mark.parametrize("lie", proof_lies())
+@pytest.mark.parametrize("lie", [*proof_lies(), *proof_nonsense()])
 def test_storage_proofs_that_are_altered_prove_nothing(told: Told, proxy: Proxy, tmp_path: Path, lie: str) -> None:
     def change(call: Call, response: Response) -> Response | None:
         if call["method"] == "eth_getProof":
-            proof_lies()[lie](response["result"])
+            (proof_lies() | proof_nonsense())[lie](response["result"])
         return response
 
     proxy.change = change
     with open_index(told.site, tmp_path / "index.sqlite") as store:
         for _ in range(2):  # the same again: it is not forgotten
-            with pytest.raises(ProofError) as raised:
+            with pytest.raises(ProofError if lie in proof_lies() else AnswerError) as raised:
                 index(told.site, store, proxy.url)
-            assert raised.value.step == "heads"
+            assert getattr(raised.value, "step", "heads") == "heads"
             assert store.derived() is None
         assert index(told.site, store).heads_proven == 2
     assert dump(tmp_path / "index.sqlite") == told.true
@@ -425,11 +471,14 @@ def test_a_block_hash_that_the_user_gives_holds_the_node(told: Told, proxy: Prox
         {**response, "result": None} if call["method"] == "eth_getBlockByHash" else response
     )
     forged = of(HEADERS, told.newest - 1, lambda block: with_its_hash({**block, "timestamp": "0x77777777"}))
-    for lie in (by_hash, nothing, forged):
+    for lie in (by_hash, forged):
         proxy.change = lie
         caught(told, proxy, tmp_path, "anchor", block_hash=given)
+    proxy.change = nothing
+    refused(told, proxy, tmp_path, LimitedNodeError, block_hash=given)
     proxy.reset()
-    caught(told, proxy, tmp_path, "anchor", block_hash=bytes(32))
+    said = refused(told, proxy, tmp_path, LimitedNodeError, block_hash=bytes(32))[0]
+    assert "check --block-hash" in said.to_do
 
 
 def test_a_block_hash_below_what_is_stored_is_followed_up_to_it(told: Told, tmp_path: Path) -> None:
@@ -491,28 +540,35 @@ def test_what_a_trusted_node_hides_is_believed_and_every_row_says_unproven(
         assert not any(run.proven.any() for run in found.runs)
 
 
-def test_logs_of_a_trusted_node_that_do_not_fit_together_are_refused(told: Told, proxy: Proxy, tmp_path: Path) -> None:
-    lies: list[Callable[[list[Any]], object]] = [
-        lambda logs: logs.append(logs[-1]),
-        lambda logs: logs.append({**logs[-1], "blockNumber": "0xffffff"}),
-        lambda logs: logs.append({**logs[-1], "logIndex": "0x1ffffffff"}),
-        lambda logs: logs[0].update(topics=["0x12"]),
-        lambda logs: logs.append({"address": "0x12"}),
-        lambda logs: logs[0].update(address="0x12"),
-    ]
-    for i, lie in enumerate(lies):
+TRUSTED: dict[str, tuple[Callable[[list[Any]], object], type[SensetrailError]]] = {
+    "a log twice": (lambda logs: logs.append(logs[-1]), ProofError),
+    "a log of a block not asked for": (lambda logs: logs.append({**logs[-1], "blockNumber": "0xffffff"}), ProofError),
+    "a place too large": (lambda logs: logs.append({**logs[-1], "logIndex": "0x1ffffffff"}), AnswerError),
+    "a short topic": (lambda logs: logs[0].update(topics=["0x12"]), AnswerError),
+    "a short hash": (lambda logs: logs[0].update(blockHash="0x12"), AnswerError),
+    "an entry that lacks fields": (lambda logs: logs.append({"address": "0x12"}), AnswerError),
+    "a short address": (lambda logs: logs[0].update(address="0x12"), AnswerError),
+    "an entry that is no object": (lambda logs: logs.append(None), AnswerError),
+}
 
-        def change(call: Call, response: Response, lie: Callable[[list[Any]], object] = lie) -> Response | None:
-            if call["method"] == "eth_getLogs" and response["result"]:
-                lie(response["result"])
-            return response
 
-        proxy.change = change
-        with open_index(told.site, tmp_path / f"{i}.sqlite") as store:
-            with pytest.raises(ProofError) as raised:
-                index(told.site, store, proxy.url, trust_node=True)
-            assert raised.value.step == "logs"
-            assert not stored(store)
+@pytest.mark.parametrize("lie", TRUSTED)
+def test_logs_of_a_trusted_node_that_do_not_fit_together_are_refused(
+    told: Told, proxy: Proxy, tmp_path: Path, lie: str
+) -> None:
+    alter, kind = TRUSTED[lie]
+
+    def change(call: Call, response: Response) -> Response | None:
+        if call["method"] == "eth_getLogs" and response["result"]:
+            alter(response["result"])
+        return response
+
+    proxy.change = change
+    with open_index(told.site, tmp_path / "index.sqlite") as store:
+        with pytest.raises(kind) as raised:
+            index(told.site, store, proxy.url, trust_node=True)
+        assert getattr(raised.value, "step", "logs") == "logs"
+        assert not stored(store)
 
 
 def test_the_command_names_the_step_and_ends_with_code_5(told: Told, proxy: Proxy, tmp_path: Path) -> None:

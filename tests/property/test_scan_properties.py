@@ -16,8 +16,9 @@ from sensetrail.core.primitives import hex_word
 from sensetrail.core.receipt import ReceiptLog, TransactionReceipt, bloom, logs_of
 from sensetrail.core.trie import ordered_root
 from sensetrail.errors import SensetrailError
+from sensetrail.indexer.headers import FullHeader, ReorganisedError
 from sensetrail.indexer.prove import receipts_root
-from sensetrail.indexer.read import FullHeader, ReorganisedError, _ProvenReader, prove_receipts
+from sensetrail.indexer.read import _ProvenReader, prove_receipts
 from sensetrail.indexer.scan import Strings, scan_receipts
 
 OURS, OTHER = bytes([1]) * 20, bytes([2]) * 20

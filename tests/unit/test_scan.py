@@ -97,6 +97,26 @@ def test_another_form_is_left_to_the_plain_way(value: object) -> None:
         scan_receipts(strings(value), 1)
 
 
+@pytest.mark.parametrize("key", ["type", "status", "cumulativeGasUsed", "logsBloom"])
+@pytest.mark.parametrize("value", [None, 7, True])
+def test_a_last_key_without_a_string_behind_it_is_left_to_the_plain_way(key: str, value: object) -> None:
+    rest = {name: each for name, each in RECEIPT.items() if name != key}
+    with pytest.raises(UnscannableError):
+        scan_receipts(strings([{"result": [{**rest, key: value}]}]), 1)
+
+
+@pytest.mark.parametrize("log", [{**LOG, "data": None}, {**LOG, "data": 7}])
+def test_a_last_log_without_data_is_left_to_the_plain_way(log: dict[str, Any]) -> None:
+    with pytest.raises(UnscannableError):
+        scan_logs(strings({"result": [log]}))
+
+
+@pytest.mark.parametrize("text", ["", "0", "zz12", "0X12", "zzcd"])
+def test_data_without_its_prefix_is_left_to_the_plain_way(text: str) -> None:
+    with pytest.raises(UnscannableError):
+        scan_logs(strings([{**LOG, "data": text}]))
+
+
 def test_keys_in_values_are_no_keys_that_matter() -> None:
     with pytest.raises(UnscannableError):
         scan_logs(strings([{**LOG, "note": "topics"}]))

@@ -50,12 +50,15 @@ from sensetrail.core.storage import (
     read_profile,
 )
 from sensetrail.core.taint import verify_untainted
+from sensetrail.core.text import printable
 from sensetrail.core.transaction import Transaction
 from sensetrail.core.typed_data import batch_digest, domain_separator
-from sensetrail.errors import AuditError, DiskError, SensetrailError
+from sensetrail.errors import AuditError, ChainError, DiskError, MissingExtraError, SensetrailError
 
 COLUMNS = ("step", "name", "result", "what it proves")
 """Headings of a table of findings."""
+LONGEST_REASON = 500
+"""How much of a recall's reason a finding repeats, characters: anyone with the role may write megabytes."""
 
 Retrain = Callable[[Rows, Manifest], Retrained]
 
@@ -121,6 +124,10 @@ class Audit:
 
         Yields:
             Each step's finding as soon as it is there; the steps after a failure are not reached.
+
+        Raises:
+            ChainError: The node does not give the evidence: that proves nothing against it, or the model.
+            MissingExtraError: Training again takes a part of the package that is not installed.
         """
         failed = False
         for number, step in enumerate(self._steps(), start=1):
@@ -134,12 +141,13 @@ class Audit:
             else:
                 try:
                     yield Finding(number, name, Status.PASSED, step())
-                except DiskError:
-                    # No step failed: there was no room to take it.
+                except (ChainError, DiskError, MissingExtraError) as error:
+                    # No step failed: the evidence could not be looked at.
+                    error.what = f"step {number}, {name}: {error.what}"
                     raise
                 except SensetrailError as error:
                     failed = True
-                    yield Finding(number, name, Status.FAILED, error.what, error.to_do)
+                    yield Finding(number, name, Status.FAILED, printable(error.what), printable(error.to_do))
 
     def _steps(self) -> tuple[Callable[[], str], ...]:
         return (
@@ -332,7 +340,7 @@ class Audit:
             if isinstance(event, ModelRecalled) and event.weights_digest == self.manifest.weights_digest
         ]
         if reasons:
-            raise _failed(f"the model is recalled: {reasons[0]}", "use its successor")
+            raise _failed(f"the model is recalled: {printable(reasons[0], LONGEST_REASON)}", "use its successor")
         verify_not_recalled(self.anchored)
         verify_untainted(self.history, self.rows)
         return "the model is not recalled, and no device of its rows is revoked for a time that they cover"

@@ -21,6 +21,7 @@ from sensetrail.core.explain import (
     reason_name,
 )
 from sensetrail.core.primitives import Address, hex_word
+from sensetrail.core.text import printable
 from sensetrail.core.transaction import Transaction
 from sensetrail.report.section import Table
 
@@ -60,7 +61,7 @@ def print_explanation(
         say(f"\n{'reading' if item.header.format == 0 else 'batch'} {number} of {len(explanation.items)}")
         _print_item(item, show_all=show_all)
     for event in explanation.others:
-        say(f"\nevent {type(event).__name__}: {_plain_event(event)}")
+        say(f"\nevent {type(event).__name__}: {printable(str(_plain_event(event)))}")
     if explanation.items:
         say("\nnot proven here: that the receipt is the chain's, verdicts, heads: they depend on the state before.")
         say("`sensetrail audit` replays the whole history.")

@@ -141,7 +141,7 @@ def _require_depth_is_ours(chain: Chain, depth: int | None) -> None:
         return
     from sensetrail.chain.wire import Wire
     from sensetrail.errors import RefusedError
-    from sensetrail.indexer.read import get_header
+    from sensetrail.indexer.headers import get_header
 
     with closing(Wire(chain.url)) as wire:
         try:

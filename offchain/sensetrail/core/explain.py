@@ -25,6 +25,7 @@ from sensetrail.core.logs import Log
 from sensetrail.core.primitives import Address, keccak256
 from sensetrail.core.rules import Verdict
 from sensetrail.core.signature import P256_LENGTH, SECP256K1_LENGTH, verify
+from sensetrail.core.text import printable
 from sensetrail.core.transaction import Transaction
 from sensetrail.core.typed_data import batch_digest, domain_separator, struct_hash
 from sensetrail.errors import MalformedEventError, VerificationError
@@ -33,6 +34,8 @@ HEADER_FIELDS = (("device", 20), ("start", 4), ("period", 2), ("first sequence n
 """The header word's fields and their bytes, highest first."""
 WIDTHS = {Format.OWN: 4, Format.TIMED: 6, Format.REGULAR: 4, Format.DELTA: 2}
 """Bytes a reading; a delta batch's first takes 4."""
+LONGEST_FINDING = 500
+"""Characters: what does not decode may be repeated in the reason why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,7 @@ def explain(
         try:
             event = decode_log(log) if log.address == registry else None
         except MalformedEventError as error:
-            findings.append(error.what)
+            findings.append(printable(error.what, LONGEST_FINDING))
         else:
             events += [] if event is None else [event]
     outcomes = [event for event in events if isinstance(event, Accepted | Rejected)]

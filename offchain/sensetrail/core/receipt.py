@@ -23,7 +23,15 @@ LAST_TYPE = 4
 
 _DEPTH = 4
 """How deep a receipt's lists nest: receipt, logs, log, topics."""
-_MOST_TOPICS = 4
+MOST_TOPICS = 4
+
+
+class ContradictionError(VerificationError):
+    """A receipt's bloom filter is not that of its own logs."""
+
+
+class UnknownTypeError(VerificationError):
+    """A receipt of a type that Ethereum does not have; `actual` is the type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,7 @@ def decode_receipt(data: bytes) -> TransactionReceipt:
     logs = tuple(_log(item) for item in _items(fields[3]))
     receipt = TransactionReceipt(kind, bool(status), decode_integer(gas, 8), logs)
     if bloom(logs) != fields[2]:
-        raise _wrong("its bloom filter is not its logs'", expected=bloom(logs), actual=fields[2])
+        raise _contradiction(bloom(logs), fields[2])
     if receipt.encode() != data:
         raise _wrong("it is not in its one encoding")
     return receipt
@@ -106,21 +114,25 @@ def receipt_from_rpc(receipt: Mapping[str, Any]) -> TransactionReceipt:
         receipt: What `eth_getTransactionReceipt` answers, or one of `eth_getBlockReceipts`'s.
 
     Raises:
-        VerificationError: It is none, or its bloom filter is not its logs'.
+        VerificationError: It is malformed.
+        UnknownTypeError: Ethereum does not have its type.
+        ContradictionError: Its bloom filter is not its logs'.
     """
     fields = _mapping(receipt, "receipt")
     # Nodes of before EIP-2718 say no type: theirs are all of type 0.
     kind = json_integer(fields.get("type", "0x0"), "type", 1)
     status = json_integer(fields.get("status"), "status", 1)
-    if kind > LAST_TYPE or status > 1:
-        raise _wrong(f"type {kind}, status {status}")
+    if kind > LAST_TYPE:
+        raise UnknownTypeError(f"a receipt of type {kind}", "use another node", actual=kind)
+    if status > 1:
+        raise _wrong(f"its status is {status}")
     entries = fields.get("logs")
     if not isinstance(entries, list):
         raise _wrong("no list of logs")
     logs = tuple(_log_from_rpc(_mapping(entry, "log")) for entry in entries)
     stated = json_bytes(fields.get("logsBloom"), "logsBloom")
     if bloom(logs) != stated:
-        raise _wrong("its bloom filter is not its logs'", expected=bloom(logs), actual=stated)
+        raise _contradiction(bloom(logs), stated)
     gas = json_integer(fields.get("cumulativeGasUsed"), "cumulativeGasUsed")
     return TransactionReceipt(kind, status == 1, gas, logs)
 
@@ -163,8 +175,8 @@ def _log_from_rpc(entry: Mapping[str, Any]) -> ReceiptLog:
 
 
 def _checked(log: ReceiptLog) -> ReceiptLog:
-    if len(log.address) != 20 or len(log.topics) > _MOST_TOPICS or any(len(topic) != 32 for topic in log.topics):
-        raise _wrong("a log whose address or topics are none")
+    if len(log.address) != 20 or len(log.topics) > MOST_TOPICS or any(len(topic) != 32 for topic in log.topics):
+        raise _wrong("a log whose address or topics are not an address and topics")
     return log
 
 
@@ -186,5 +198,14 @@ def _mapping(value: object, name: str) -> Mapping[str, Any]:
     return value
 
 
-def _wrong(what: str, *, expected: object = None, actual: object = None) -> VerificationError:
-    return VerificationError(f"a receipt does not hold: {what}", "use another node", expected=expected, actual=actual)
+def _contradiction(expected: bytes, actual: object) -> ContradictionError:
+    return ContradictionError(
+        "a receipt does not hold: its bloom filter is not its logs'",
+        "use another node",
+        expected=expected,
+        actual=actual,
+    )
+
+
+def _wrong(what: str) -> VerificationError:
+    return VerificationError(f"a receipt does not hold: {what}", "use another node")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import rlp
 
@@ -17,17 +16,18 @@ from sensetrail.core.canonical import canonical_json
 from sensetrail.core.dataset import Rows
 from sensetrail.core.events import READING_POSTED
 from sensetrail.core.evidence import model_registry_slots, sensor_slots
-from sensetrail.core.header import json_bytes, may_contain
+from sensetrail.core.header import BlockHeader, may_contain
 from sensetrail.core.history import History
 from sensetrail.core.manifest import Manifest
 from sensetrail.core.model_file import ModelFile
-from sensetrail.core.primitives import Address, address_bytes, hex_word
-from sensetrail.core.receipt import receipt_from_rpc
+from sensetrail.core.primitives import Address, address_bytes
 from sensetrail.errors import AuditError, ProofError
+from sensetrail.indexer.answers import asking, batch, lacks, responses, spans
 from sensetrail.indexer.evidence import NodeEvidence
-from sensetrail.indexer.heads import SLOTS_AT_ONCE
+from sensetrail.indexer.headers import FullHeader, ReorganisedError, read_headers
+from sensetrail.indexer.heads import SLOTS_AT_ONCE, ask_proof, proven_account, proven_words
 from sensetrail.indexer.prove import receipts_root
-from sensetrail.indexer.read import FullHeader, has_block_receipts, read_headers, responses, spans
+from sensetrail.indexer.read import has_block_receipts, read_receipts, receipts_one_by_one
 
 Step = Callable[[str, int, int], None]
 
@@ -53,6 +53,7 @@ def write_bundle(
         on_progress: Told what is being collected, how much of it is, and how much there is.
 
     Raises:
+        ChainError: The node does not have what is asked for any more, or its answer makes no sense.
         ProofError: The node does not tell the truth any more.
         InputError: The disk does not take the bundle, or it is larger than bundles can be.
     """
@@ -72,7 +73,7 @@ def write_bundle(
         wanted: list[FullHeader] = []
         archive.add("headers", _headers(wire, place, wanted, on_progress))
         archive.add("receipts", _proven_receipts(wire, wanted, on_progress))
-        archive.add("proofs", [_proofs(wire, place, history, manifest)])
+        archive.add("proofs", [_proofs(wire, place, anchor, history, manifest)])
         archive.add("transactions", [rlp.encode(list(_transactions(evidence)))])
         archive.add("dataset.csv", [dataset_csv(rows)])
         archive.add("manifest.json", [canonical_json(manifest.to_json())])
@@ -98,67 +99,65 @@ def _headers(wire: Wire, place: Place, wanted: list[FullHeader], on_progress: St
                 wanted.append(full)
         on_progress("headers", headers[-1].header.number, place.anchor_number)
     if last != place.anchor_hash:
-        raise ProofError("headers", f"the headers do not lead to {hex_word(place.anchor_hash)} any more")
+        raise ReorganisedError
 
 
 def _proven_receipts(wire: Wire, wanted: Sequence[FullHeader], on_progress: Step) -> Iterator[bytes]:
     """Give the receipts of every block that may hold events, proven once more as they pass."""
     for i, (full, answers) in enumerate(_receipts(wire, wanted), start=1):
-        encoded = [receipt_from_rpc(answer).encode() for answer in answers]
+        encoded = [receipt.encode() for receipt in read_receipts(full.header.number, answers)]
         if receipts_root(encoded) != full.header.receipts_root:
+            if not encoded:
+                raise lacks(f"the receipts of block {full.header.number}")
             raise ProofError("receipts", f"the receipts of block {full.header.number} are not its own")
         yield bytes(rlp.encode(encoded))
         on_progress("receipts", i, len(wanted))
 
 
-def _receipts(wire: Wire, wanted: Sequence[FullHeader]) -> Iterator[tuple[FullHeader, Iterable[Any]]]:
+def _receipts(wire: Wire, wanted: Sequence[FullHeader]) -> Iterator[tuple[FullHeader, object]]:
     pace = Pace(size=10)
     if not wanted or has_block_receipts(wire, wanted[0].header.number):
+        given = 0
 
         def blocks(span: Sequence[int]) -> bytes:
-            return json.dumps([call(i, "eth_getBlockReceipts", hex(wanted[i].header.number)) for i in span]).encode()
+            return batch([call(i, "eth_getBlockReceipts", hex(wanted[i].header.number)) for i in span])
 
-        for span, answer in wire.stream(blocks, spans(0, len(wanted) - 1, pace), pace):
-            for i, response in zip(span, responses(answer, span, "receipts"), strict=True):
-                yield wanted[i], result_of(response) or ()
+        with asking(lambda: f"receipts of block {wanted[given].header.number}"):
+            for span, answer in wire.stream(blocks, spans(0, len(wanted) - 1, pace), pace):
+                for i, response in zip(span, responses(answer, span, "receipts"), strict=True):
+                    listed = result_of(response)
+                    yield wanted[i], [] if listed is None else listed
+                given = span[-1] + 1
         return
     for full in wanted:
-
-        def each(span: Sequence[int], full: FullHeader = full) -> bytes:
-            calls = [call(i, "eth_getTransactionReceipt", full.transactions[i]) for i in span]
-            return json.dumps(calls).encode()
-
-        found: list[Any] = []
-        for span, answer in wire.stream(each, spans(0, len(full.transactions) - 1, pace), pace):
-            found += [result_of(response) for response in responses(answer, span, "receipts")]
-        yield full, found
+        yield full, receipts_one_by_one(wire, full)
 
 
-def _proofs(wire: Wire, place: Place, history: History, manifest: Manifest) -> bytes:
+def _proofs(wire: Wire, place: Place, anchor: BlockHeader, history: History, manifest: Manifest) -> bytes:
     sensor = sensor_slots(load_artifact(SENSOR_REGISTRY).storage, history)
     model = model_registry_slots(load_artifact(MODEL_REGISTRY).storage, manifest)
     return bytes(
         rlp.encode(
             [
-                _contract_proof(wire, contract, slots, place.anchor_number)
+                _contract_proof(wire, contract, slots, anchor)
                 for contract, slots in ((place.sensor_registry, sensor), (place.model_registry, model))
             ]
         )
     )
 
 
-def _contract_proof(wire: Wire, contract: Address, slots: Sequence[bytes], block_number: int) -> list[object]:
+def _contract_proof(wire: Wire, contract: Address, slots: Sequence[bytes], anchor: BlockHeader) -> list[object]:
+    """Give the proofs of a contract's account and slots, verified once more as they pass."""
     account: list[bytes] = []
     listed: list[list[object]] = []
     for start in range(0, len(slots), SLOTS_AT_ONCE):
-        some = slots[start : start + SLOTS_AT_ONCE]
-        answer = wire.ask("eth_getProof", contract, [hex_word(slot) for slot in some], hex(block_number))
-        try:
-            account = [json_bytes(node, "node") for node in answer["accountProof"]]
-            by_key = {json_bytes(each["key"], "key").rjust(32, b"\0"): each["proof"] for each in answer["storageProof"]}
-            listed += [[slot, [json_bytes(node, "node") for node in by_key[slot]]] for slot in some]
-        except (KeyError, TypeError) as error:
-            raise ProofError("heads", f"an answer to eth_getProof that lacks {error}") from error
+        proof = ask_proof(wire, contract, slots[start : start + SLOTS_AT_ONCE], anchor.number)
+        proven = proven_account(anchor, contract, proof)
+        if proven is None:
+            raise ProofError("heads", f"there is no contract at {contract} at block {anchor.number}")
+        deque(proven_words(proven, proof), maxlen=0)
+        account = proof.account
+        listed += [[slot, nodes] for slot, nodes in proof.slots.items()]
     return [address_bytes(contract), account, listed]
 
 

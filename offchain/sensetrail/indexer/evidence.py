@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from sensetrail.chain.client import Chain
 from sensetrail.chain.deployment import Deployment
 from sensetrail.chain.wire import Pace, Tell, Wire, call, result_of
-from sensetrail.core.header import BlockHeader
+from sensetrail.core.header import BlockHeader, json_bytes
 from sensetrail.core.logs import BlockLogs
 from sensetrail.core.primitives import Address, hex_word, keccak256
 from sensetrail.core.transaction import Transaction, transaction_from_rpc
 from sensetrail.disk import temporary_folder
-from sensetrail.errors import AuditError, RefusedError
-from sensetrail.indexer.heads import read_proof, storage
-from sensetrail.indexer.read import get_header, read_headers, responses, spans
+from sensetrail.errors import AnswerError, AuditError, LimitedNodeError, ProofError, RefusedError, VerificationError
+from sensetrail.indexer.answers import asking, batch, insist, reading, responses, spans
+from sensetrail.indexer.headers import get_header, read_headers
+from sensetrail.indexer.heads import ask_proof, proven_account, storage
 from sensetrail.indexer.sqlite import open_sqlite
 from sensetrail.indexer.sync import Indexer, Progress, Terms, find_target
 
@@ -78,10 +78,10 @@ class NodeEvidence:
         if self.proven:
             with self._wire() as wire:
                 try:
-                    answer = wire.ask("eth_getProof", contract, [], hex(anchor.number))
+                    proof = ask_proof(wire, contract, [], anchor.number)
                 except RefusedError as error:
-                    raise _no_proofs(error) from error
-            account, _ = read_proof(anchor.state_root, contract, [], answer)
+                    raise _no_proofs(error, anchor) from error
+            account = proven_account(anchor, contract, proof)
             return bytes(32) if account is None else account.code_hash
         return keccak256(self.chain.code(contract, anchor.number))
 
@@ -110,8 +110,11 @@ class NodeEvidence:
                 try:
                     return list(storage(wire, anchor, contract, slots))
                 except RefusedError as error:
-                    raise _no_proofs(error) from error
-        return [self.chain.storage(contract, int.from_bytes(slot), anchor.number) for slot in slots]
+                    raise _no_proofs(error, anchor) from error
+        words = [self.chain.storage(contract, int.from_bytes(slot), anchor.number) for slot in slots]
+        if any(len(word) != 32 for word in words):
+            raise AnswerError("the node's answer to eth_getStorageAt makes no sense: it is not a word of 32 bytes")
+        return words
 
     def block_hash(self, number: int) -> bytes | None:
         """Give the hash of a block up to the anchor, 32 bytes; None where there is none."""
@@ -121,9 +124,9 @@ class NodeEvidence:
         if not 0 <= number <= anchor.number:
             return None
         with self._wire() as wire:
-            header = get_header(wire, number)
-            if header is None:
-                return None
+            header = insist(
+                lambda: get_header(wire, number, believed=not self.proven), f"block {number}, below its newest"
+            )
             if self.proven:
                 # Proven by the headers that follow, up to one that is proven already.
                 known = min(above for above in self._hashes if above > number)
@@ -137,28 +140,61 @@ class NodeEvidence:
         return header.hash
 
     def transactions(self, places: Sequence[tuple[BlockLogs, int]]) -> Sequence[Transaction | None]:
-        """Give the signed transactions of all own readings; their signatures are for the caller to verify."""
+        """Give the signed transactions of all own readings; their signatures are for the caller to verify.
 
-        def questions(span: Sequence[int]) -> bytes:
-            method = "eth_getTransactionByBlockHashAndIndex"
-            calls = [call(i, method, hex_word(places[i][0].hash), hex(places[i][1])) for i in span]
-            return json.dumps(calls).encode()
+        Raises:
+            AnswerError: The node's answer makes no sense.
+            LimitedNodeError: The node does not have one of them.
+            ProofError: One's fields do not hash to its hash.
+        """
 
-        found: list[Transaction | None] = []
+        def question(i: int) -> tuple[str, str, str]:
+            block, index = places[i]
+            return "eth_getTransactionByBlockHashAndIndex", hex_word(block.hash), hex(index)
+
+        def name(i: int) -> str:
+            return f"transaction {places[i][1]} of block {places[i][0].number}"
+
+        listed: list[object] = []
         pace = Pace(size=100)
         with self._wire() as wire:
-            for span, answer in wire.stream(questions, spans(0, len(places) - 1, pace), pace):
-                for response in responses(answer, span, "transactions"):
-                    fields = result_of(response)
-                    found.append(None if fields is None else transaction_from_rpc(fields))
-        return found
+            with asking(lambda: name(len(listed))):
+                for span, answer in wire.stream(
+                    lambda span: batch([call(i, *question(i)) for i in span]), spans(0, len(places) - 1, pace), pace
+                ):
+                    listed += [result_of(response) for response in responses(answer, span, "transactions")]
+            for i, fields in enumerate(listed):
+                if fields is None:
+                    listed[i] = insist(lambda i=i: wire.ask(*question(i)), name(i))  # type: ignore[misc]
+        return [_transaction(fields, name(i)) for i, fields in enumerate(listed)]
 
     def _wire(self) -> closing[Wire]:
         return closing(Wire(self.chain.url, tell=self.tell))
 
 
-def _no_proofs(error: RefusedError) -> AuditError:
-    return AuditError(
-        f"the node proves nothing of storage at the anchor ({error.what})",
+def _transaction(fields: object, name: str) -> Transaction:
+    """Read a transaction, whose fields have to hash to its hash.
+
+    Raises:
+        AnswerError: It is malformed.
+        ProofError: Its fields are not those of its hash.
+    """
+    with reading(lambda: name):
+        if not isinstance(fields, Mapping):
+            raise VerificationError("it is not an object", "use another node")
+        claimed, transaction = json_bytes(fields.get("hash"), "hash"), transaction_from_rpc(fields)
+    if transaction.hash != claimed:
+        raise ProofError(
+            "transactions",
+            f"{name} hashes to {hex_word(transaction.hash)}, not to {hex_word(claimed)}",
+            expected=claimed,
+            actual=transaction.hash,
+        )
+    return transaction
+
+
+def _no_proofs(error: RefusedError, anchor: BlockHeader) -> LimitedNodeError:
+    return LimitedNodeError(
+        f"the node gives no proof of storage at block {anchor.number} ({error.what})",
         "audit from a node with eth_getProof and that block's state, or take the node's word: --trust-node",
     )

@@ -11,8 +11,8 @@ from sensetrail.core.primitives import Address
 from sensetrail.core.storage import device_state_slot
 from sensetrail.errors import ProofError
 from sensetrail.indexer.derive import derive
+from sensetrail.indexer.headers import get_header
 from sensetrail.indexer.heads import prove_states
-from sensetrail.indexer.read import get_header
 from sensetrail.indexer.store import Cursor, Derived, Store
 from sensetrail.indexer.sync import Indexer, Progress, Terms
 
@@ -59,7 +59,10 @@ def index(
         patience: Seconds without any answer from the node before giving up.
 
     Raises:
+        AnswerError: The node's answer makes no sense.
+        LimitedNodeError: The node does not have what was asked for.
         ProofError: The node does not tell the truth; nothing false is stored.
+        RefusedError: The node answers with an error.
         StoreHeldError: Another indexer holds the store.
     """
     store.hold()

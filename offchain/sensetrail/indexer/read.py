@@ -12,32 +12,31 @@ The steps by which a node that does not tell the truth is caught; each error nam
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from sensetrail.chain.line import parse
 from sensetrail.chain.wire import Pace, Wire, call, result_of
-from sensetrail.core.header import BlockHeader, header_from_rpc, json_bytes, may_contain
+from sensetrail.core.header import BlockHeader, may_contain
 from sensetrail.core.logs import BlockLogs
 from sensetrail.core.primitives import Address, address_bytes, hex_word
-from sensetrail.core.receipt import logs_of, receipt_from_rpc
-from sensetrail.errors import ChainError, ProofError, RefusedError, VerificationError
+from sensetrail.core.receipt import (
+    ContradictionError,
+    TransactionReceipt,
+    UnknownTypeError,
+    logs_of,
+    receipt_from_rpc,
+)
+from sensetrail.errors import AnswerError, ChainError, ProofError, RefusedError, VerificationError
+from sensetrail.indexer.answers import asking, batch, lacks, responses, spans
+from sensetrail.indexer.headers import FullHeader, ReorganisedError, get_header, read_headers
 from sensetrail.indexer.prove import receipts_root
 from sensetrail.indexer.scan import Strings, UnscannableError, scan_receipts
 
-MOST = 2**63
-"""What heights and times stay below in every store; a header that says more is forged."""
 BLOCKS_AT_ONCE = 2000
 """The most blocks without logs that are stored as one step."""
-
-
-class ReorganisedError(Exception):
-    """The chain is not what it was a moment ago: look where it parts, and read again from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,72 +56,6 @@ class Stretch:
     through_hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class FullHeader:
-    """A header, and the hashes that the node says its transactions have."""
-
-    header: BlockHeader
-    transactions: Sequence[object]
-
-
-def read_header(answer: object, step: str = "headers") -> FullHeader | None:
-    """Read a header from what a node answers; None where it has no such block.
-
-    Raises:
-        ProofError: It does not hash to its hash.
-    """
-    if answer is None:
-        return None
-    if not isinstance(answer, dict):
-        raise ProofError(step, "a block that is no object")
-    try:
-        header = header_from_rpc(answer)
-        claimed = json_bytes(answer.get("hash"), "hash")
-    except VerificationError as error:
-        raise ProofError(step, error.what) from error
-    if max(header.number, header.timestamp) >= MOST:
-        raise ProofError(step, f"a block of height {header.number} and time {header.timestamp}")
-    if header.hash != claimed:
-        raise ProofError(
-            step,
-            f"the header of block {header.number} hashes to {hex_word(header.hash)}, not to {hex_word(claimed)}",
-            expected=claimed,
-            actual=header.hash,
-        )
-    transactions = answer.get("transactions")
-    return FullHeader(header, transactions if isinstance(transactions, list) else [])
-
-
-def get_header(wire: Wire, which: int | str, step: str = "headers") -> BlockHeader | None:
-    """Ask for one header: by height, or by tag ("latest", "finalized").
-
-    Args:
-        wire: The node.
-        which: The height or tag.
-        step: What it is asked for, as errors name it.
-
-    Raises:
-        ProofError: The node gives another block.
-    """
-    found = read_header(wire.ask("eth_getBlockByNumber", hex(which) if isinstance(which, int) else which, False), step)
-    if found is not None and isinstance(which, int) and found.header.number != which:
-        raise ProofError(step, f"asked for block {which}, the node gives block {found.header.number}")
-    return None if found is None else found.header
-
-
-def get_header_by_hash(wire: Wire, block_hash: bytes, step: str) -> BlockHeader | None:
-    """Ask for the header of a hash, 32 bytes; as `get_header`."""
-    found = read_header(wire.ask("eth_getBlockByHash", hex_word(block_hash), False), step)
-    if found is not None and found.header.hash != block_hash:
-        raise ProofError(
-            step,
-            f"asked for block {hex_word(block_hash)}, the node gives block {hex_word(found.header.hash)}",
-            expected=block_hash,
-            actual=found.header.hash,
-        )
-    return None if found is None else found.header
-
-
 def read_proven(
     wire: Wire, headers_wire: Wire, contracts: Sequence[Address], first: int, last: int, parent_hash: bytes | None
 ) -> Iterator[Stretch]:
@@ -140,31 +73,15 @@ def read_proven(
         Stretch after stretch, from first to last.
 
     Raises:
+        AnswerError: The node's answer makes no sense.
+        LimitedNodeError: The node does not have a block, or its receipts.
         ProofError: The node does not tell the truth.
-        ReorganisedError: The blocks do not follow on each other, or are not there any more.
+        RefusedError: The node answers with an error.
+        ReorganisedError: The blocks do not follow on each other.
     """
     reader = _ProvenReader(wire, [address_bytes(contract) for contract in contracts])
     headers = read_headers(headers_wire, first, last, parent_hash)
     yield from reader.stretches(headers) if has_block_receipts(wire, first) else reader.stretches_one_by_one(headers)
-
-
-def read_headers(wire: Wire, first: int, last: int, parent_hash: bytes | None) -> Iterator[list[FullHeader]]:
-    """Read headers that follow on each other, a few at a time; arguments and errors as for `read_proven`."""
-    pace = Pace(size=50)
-    expected = parent_hash
-    for span, answer in wire.stream(_header_questions, spans(first, last, pace), pace):
-        found = []
-        for number, response in zip(span, responses(answer, span, "headers"), strict=True):
-            full = read_header(result_of(response))
-            if full is None:
-                raise ReorganisedError
-            if full.header.number != number:
-                raise ProofError("headers", f"asked for block {number}, the node gives block {full.header.number}")
-            if expected is not None and full.header.parent_hash != expected:
-                raise ReorganisedError
-            expected = full.header.hash
-            found.append(full)
-        yield found
 
 
 @dataclass(slots=True)
@@ -186,41 +103,33 @@ class _ProvenReader:
 
     def stretches(self, headers: Iterable[list[FullHeader]]) -> Iterator[Stretch]:
         """Read by `eth_getBlockReceipts`, many blocks at a time."""
-        for span, answer in self._wire.stream(_receipt_questions, self._spans(headers), self._pace):
-            unit = self._waiting[0]
-            wanted, unit.wanted = unit.wanted[: len(span)], unit.wanted[len(span) :]
-            blocks = self._prove(wanted, answer)
-            # A span that was too much comes in parts: the rest of its unit's headers wait for the last one.
-            through = wanted[-1].header.number if unit.wanted else None
-            passed = []
-            while unit.headers and (through is None or unit.headers[0].header.number <= through):
-                passed.append(unit.headers.popleft().header)
-            if not unit.headers:
-                self._waiting.popleft()
-            hashes = [(header.number, header.hash) for header in passed]
-            yield Stretch(hashes, blocks, passed[-1].number, passed[-1].hash)
+        with asking(self._awaited):
+            for span, answer in self._wire.stream(_receipt_questions, self._spans(headers), self._pace):
+                unit = self._waiting[0]
+                wanted, unit.wanted = unit.wanted[: len(span)], unit.wanted[len(span) :]
+                blocks = self._prove(wanted, answer)
+                # A span that was too much comes in parts: the rest of its unit's headers wait for the last one.
+                through = wanted[-1].header.number if unit.wanted else None
+                passed = []
+                while unit.headers and (through is None or unit.headers[0].header.number <= through):
+                    passed.append(unit.headers.popleft().header)
+                if not unit.headers:
+                    self._waiting.popleft()
+                hashes = [(header.number, header.hash) for header in passed]
+                yield Stretch(hashes, blocks, passed[-1].number, passed[-1].hash)
 
     def stretches_one_by_one(self, headers: Iterable[list[FullHeader]]) -> Iterator[Stretch]:
         """Read receipt by receipt, from nodes without `eth_getBlockReceipts`."""
         for _ in self._spans(headers):
             unit = self._waiting.popleft()
-            blocks = []
-            for full in unit.wanted:
-                hashes = full.transactions
-                receipts: list[object] = []
-                pace = Pace(size=50)
-
-                def questions(span: Sequence[int], hashes: Sequence[object] = hashes) -> bytes:
-                    return _batch([call(i, "eth_getTransactionReceipt", hashes[i]) for i in span])
-
-                for span, answer in self._wire.stream(questions, spans(0, len(hashes) - 1, pace), pace):
-                    receipts += [result_of(response) for response in responses(answer, span, "receipts")]
-                if None in receipts:
-                    raise ReorganisedError
-                blocks.append(self._prove_one(full.header, receipts))
+            blocks = [self._prove_one(full.header, receipts_one_by_one(self._wire, full)) for full in unit.wanted]
             last = unit.headers[-1].header
             hashes_passed = [(full.header.number, full.header.hash) for full in unit.headers]
             yield Stretch(hashes_passed, [block for block in blocks if len(block)], last.number, last.hash)
+
+    def _awaited(self) -> str:
+        """Name what is asked for."""
+        return next((f"receipts of block {unit.wanted[0].header.number}" for unit in self._waiting if unit.wanted), "")
 
     def _spans(self, headers: Iterable[list[FullHeader]]) -> Iterator[Sequence[int]]:
         unit = _Unit(deque(), [])
@@ -292,11 +201,11 @@ class _ProvenReader:
         for full, response in zip(wanted, responses(answer, numbers, "receipts"), strict=True):
             listed = result_of(response)
             if listed is None:
-                raise ReorganisedError
+                raise lacks(f"the receipts of block {full.header.number}")
             blocks.append(self._prove_one(full.header, listed))
         return [block for block in blocks if len(block)]
 
-    def _prove_one(self, header: BlockHeader, listed: Any) -> BlockLogs:
+    def _prove_one(self, header: BlockHeader, listed: object) -> BlockLogs:
         try:
             return prove_receipts(header, listed, self._contracts)
         except ProofError:
@@ -307,25 +216,74 @@ class _ProvenReader:
             raise
 
 
-def prove_receipts(header: BlockHeader, listed: Any, contracts: Sequence[bytes]) -> BlockLogs:
+def receipts_one_by_one(wire: Wire, full: FullHeader) -> list[object]:
+    """Ask for a block's receipts by its transactions' hashes.
+
+    Raises:
+        AnswerError: The node's answer makes no sense.
+        LimitedNodeError: The node does not have one of them.
+    """
+    hashes = [each.get("hash") if isinstance(each, dict) else each for each in full.transactions]
+    receipts: list[object] = []
+    pace = Pace(size=50)
+
+    def questions(span: Sequence[int]) -> bytes:
+        return batch([call(i, "eth_getTransactionReceipt", hashes[i]) for i in span])
+
+    with asking(lambda: f"receipt {len(receipts)} of block {full.header.number}"):
+        for span, answer in wire.stream(questions, spans(0, len(hashes) - 1, pace), pace):
+            receipts += [result_of(response) for response in responses(answer, span, "receipts")]
+    if None in receipts:
+        raise lacks(f"receipt {receipts.index(None)} of block {full.header.number}")
+    return receipts
+
+
+def read_receipts(number: int, listed: object) -> list[TransactionReceipt]:
+    """Read a block's receipts; that they are its own is not proven yet.
+
+    Args:
+        number: The block's height, for the errors.
+        listed: The receipts as a node gives them, from JSON.
+
+    Raises:
+        AnswerError: They make no sense.
+        ChainError: One is of a type that this chain has and Ethereum does not.
+        ProofError: One contradicts itself.
+    """
+    if not isinstance(listed, list):
+        raise AnswerError(f"the node's answer for the receipts of block {number} makes no sense: it is not a list")
+    try:
+        return [receipt_from_rpc(receipt) for receipt in listed]
+    except ContradictionError as error:
+        raise ProofError(
+            "receipts", f"block {number}: {error.what}", expected=error.expected, actual=error.actual
+        ) from error
+    except UnknownTypeError as error:
+        raise ChainError(
+            f"block {number} has a transaction of type {error.actual}, which Ethereum does not have: its receipts "
+            "cannot be proven",
+            "take the node's word with --trust-node",
+        ) from error
+    except VerificationError as error:
+        raise AnswerError(
+            f"the node's answer for the receipts of block {number} makes no sense: {error.what}"
+        ) from error
+
+
+def prove_receipts(header: BlockHeader, listed: object, contracts: Sequence[bytes]) -> BlockLogs:
     """Prove a block's receipts, and take some contracts' logs out of them.
 
     Args:
         header: The block's, proven.
-        listed: The receipts as a node gives them, in JSON.
+        listed: The receipts as a node gives them, from JSON.
         contracts: Addresses, 20 bytes each.
 
     Raises:
+        AnswerError: They make no sense.
+        LimitedNodeError: There are none, though the block has some.
         ProofError: They are not the block's.
     """
-    try:
-        if not isinstance(listed, list):
-            raise ProofError("receipts", f"block {header.number}: no list of receipts")
-        receipts = [receipt_from_rpc(receipt) for receipt in listed]
-    except ProofError:
-        raise
-    except VerificationError as error:
-        raise ProofError("receipts", f"block {header.number}: {error.what}") from error
+    receipts = read_receipts(header.number, listed)
     encoded = [receipt.encode() for receipt in receipts]
     root = receipts_root(encoded)
     if root != header.receipts_root and not all(receipt.succeeded for receipt in receipts):
@@ -336,6 +294,9 @@ def prove_receipts(header: BlockHeader, listed: Any, contracts: Sequence[bytes])
                 for data, receipt in zip(encoded, receipts, strict=True)
             ]
         )
+    if root != header.receipts_root and not receipts:
+        # Nodes that pruned a block's receipts, or its transactions, give an empty list.
+        raise lacks(f"the receipts of block {header.number}")
     if root != header.receipts_root:
         raise ProofError(
             "receipts",
@@ -355,46 +316,12 @@ def _with_zero_byte(encoded: bytes) -> bytes:
 
 
 def has_block_receipts(wire: Wire, number: int) -> bool:
-    """Tell whether a node answers `eth_getBlockReceipts` for a block."""
+    """Tell whether a node answers `eth_getBlockReceipts` for a block with a list, as it should."""
     try:
-        wire.ask("eth_getBlockReceipts", hex(number))
+        return isinstance(wire.ask("eth_getBlockReceipts", hex(number)), list)
     except RefusedError:
         return False
-    return True
-
-
-def spans(first: int, last: int, pace: Pace) -> Iterator[range]:
-    """Divide heights into spans, each of the size that the pace has by then."""
-    while first <= last:
-        span = range(first, min(first + pace.size, last + 1))
-        yield span
-        first = span.stop
-
-
-def _header_questions(span: Sequence[int]) -> bytes:
-    return _batch([call(n, "eth_getBlockByNumber", hex(n), False) for n in span])
 
 
 def _receipt_questions(span: Sequence[int]) -> bytes:
-    return _batch([call(n, "eth_getBlockReceipts", hex(n)) for n in span])
-
-
-def _batch(calls: Sequence[object]) -> bytes:
-    """Give a batch's JSON; one call alone is none, so that nodes without batches are asked call by call."""
-    return json.dumps(calls[0] if len(calls) == 1 else calls).encode()
-
-
-def responses(answer: memoryview, span: Sequence[int], step: str) -> list[Any]:
-    """Give a batch's responses in the order of its questions, which a node need not keep.
-
-    Raises:
-        ProofError: They are not these questions' answers.
-    """
-    parsed = parse(answer)
-    responses = [parsed] if isinstance(parsed, dict) else parsed
-    if not isinstance(responses, list) or not all(isinstance(each, dict) for each in responses):
-        raise ChainError("the node's answer makes no sense", "use another node")
-    by_id = {each["id"]: each for each in responses if isinstance(each.get("id"), int)}
-    if len(responses) != len(span) or set(by_id) != set(span):
-        raise ProofError(step, f"{len(span)} questions, {len(responses)} answers, and not to these questions")
-    return [by_id[number] for number in span]
+    return batch([call(n, "eth_getBlockReceipts", hex(n)) for n in span])

@@ -26,6 +26,8 @@ QUOTE = ord('"')
 _DIGITS = np.full(256, 255, np.uint8)
 for _value, _digit in enumerate(b"0123456789abcdef"):
     _DIGITS[_digit] = _value
+_BRACKETS = np.zeros(256, bool)
+_BRACKETS[list(b"{}[]")] = True
 
 
 class UnscannableError(Exception):
@@ -73,16 +75,53 @@ class Strings:
             raise UnscannableError
         return self._bytes[where]
 
+    def outside(self) -> NDArray[np.uint8]:
+        """Give all characters that are not in strings, one after the other."""
+        before = np.append(0, self.end + 1)
+        length = np.append(self.start - 1, len(self._bytes)) - before
+        end = np.cumsum(length)
+        outside: NDArray[np.uint8] = self._bytes[np.repeat(before - end + length, length) + np.arange(end[-1])]
+        return outside
+
+    def require_logs_alone(self, topic_count: NDArray[np.int64]) -> None:
+        """Make sure that an answer is one response, whose result is a list of logs and nothing else.
+
+        Each log is an object with one list in it, its topics.
+
+        Args:
+            topic_count: How many topics each log has, shape `(n,)`.
+
+        Raises:
+            UnscannableError: It is another one, or has white space between logs or topics.
+        """
+        count = len(topic_count)
+        text = self.outside()
+        place = np.flatnonzero(_BRACKETS[text])
+        if text[place].tobytes() != b"{[" + b"{[]}" * count + b"]}":
+            raise UnscannableError
+        opened, closed = place[2:-2:4], place[5:-2:4]
+        # Between the list's brackets and the logs is nothing, and between two logs a comma: no null, no number.
+        gaps = np.append(opened, place[-2]) - np.append(place[1], closed)
+        inner = np.full(count + 1, 2)
+        inner[[0, -1]] = 1
+        if (gaps != inner).any() or (text[closed[:-1] + 1] != ord(",")).any():
+            raise UnscannableError
+        # Between topics there is a comma, and nothing but strings.
+        if (place[4:-2:4] - place[3:-2:4] != np.maximum(topic_count, 1)).any():
+            raise UnscannableError
+
     def fixed(self, strings: NDArray[np.int64], size: int) -> bytes:
         """Give the values of strings that are hexadecimal of `size` bytes each, one behind the other."""
         if not len(strings):
             return b""
+        self._require_hexadecimal(strings)
         if (self.length[strings] != 2 * size + 2).any():
             raise UnscannableError
         return self._unhex(np.ascontiguousarray(self._windows(2 * size)[self.start[strings] + 2]))
 
     def data(self, strings: NDArray[np.int64]) -> list[bytes]:
         """Give the values of strings that are hexadecimal of any length."""
+        self._require_hexadecimal(strings)
         bounds = zip((self.start[strings] + 2).tolist(), self.end[strings].tolist(), strict=True)
         try:
             return [unhexlify(self._answer[start:end]) for start, end in bounds]
@@ -91,9 +130,10 @@ class Strings:
 
     def quantities(self, strings: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give the integers that strings say in hexadecimal, below 2^60."""
-        digits = self.length[strings] - 2
         if not len(strings):
             return np.zeros(0, np.int64)
+        self._require_hexadecimal(strings)
+        digits = self.length[strings] - 2
         widest = int(digits.max())
         if digits.min() < 1 or widest > 15 or (self.end[strings] < widest).any():
             raise UnscannableError
@@ -104,6 +144,21 @@ class Strings:
             raise UnscannableError
         values: NDArray[np.int64] = text @ (np.int64(1) << 4 * np.arange(widest - 1, -1, -1))
         return values
+
+    def _require_hexadecimal(self, strings: NDArray[np.int64]) -> None:
+        """Make sure that some strings are there, and begin with 0x; their digits are for the caller to check."""
+        if not len(strings):
+            return
+        # What is behind the last string is a key without a value that is a string.
+        if strings.max() >= len(self.start):
+            raise UnscannableError
+        start = self.start[strings]
+        if (
+            self.length[strings].min() < 2
+            or (self._bytes[start] != ord("0")).any()
+            or (self._bytes[start + 1] != ord("x")).any()
+        ):
+            raise UnscannableError
 
     def _windows(self, size: int) -> NDArray[np.uint8]:
         if size > len(self._bytes):

@@ -14,7 +14,7 @@ it turns out not to lead there, they go again. `Cursor.anchor_number` says up to
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -22,21 +22,20 @@ from sensetrail.chain.wire import Tell, Wire
 from sensetrail.core.header import BlockHeader
 from sensetrail.core.logs import BlockLogs
 from sensetrail.core.primitives import Address, hex_word
-from sensetrail.errors import ChainError, FinalityError, ProofError, RefusedError, SensetrailError
-from sensetrail.indexer.read import (
-    ReorganisedError,
-    get_header,
-    get_header_by_hash,
-    read_headers,
-    read_proven,
+from sensetrail.errors import (
+    AnswerError,
+    ChainError,
+    FinalityError,
+    LimitedNodeError,
+    ProofError,
+    RefusedError,
+    SensetrailError,
 )
+from sensetrail.indexer.answers import FULL_HISTORY, PAUSE, TRIES, lacks
+from sensetrail.indexer.headers import FullHeader, ReorganisedError, get_header, get_header_by_hash, read_headers
+from sensetrail.indexer.read import read_proven
 from sensetrail.indexer.store import RECENT_LIMIT, Cursor, Store
 from sensetrail.indexer.trusting import read_trusting
-
-TRIES = 5
-"""How often the chain may change before a run comes any further; then the node is not believed any more."""
-PAUSE = 0.25
-"""Seconds between these tries: a node that is several machines may have one that is behind."""
 
 
 class Word(StrEnum):
@@ -114,26 +113,32 @@ class Indexer:
             Where the store stands now.
 
         Raises:
-            ProofError: The node does not tell the truth; nothing false is stored.
+            AnswerError: The node's answer makes no sense.
             FinalityError: The chain no longer has a block that was final.
+            LimitedNodeError: The node does not have what was asked for, each of `TRIES` times.
+            ProofError: The node does not tell the truth; nothing false is stored.
+            RefusedError: The node answers with an error.
         """
         furthest, tries = -1, 0
         while True:
             try:
                 return self._run()
-            except ReorganisedError as error:
+            except (ReorganisedError, LimitedNodeError) as error:
                 cursor = self.store.cursor()
                 reached = -1 if cursor is None else cursor.number
                 tries = 1 if reached > furthest else tries + 1
                 furthest = max(furthest, reached)
                 if tries == TRIES:
                     self._forget_unlinked()
+                    if isinstance(error, LimitedNodeError):
+                        raise
                     raise ProofError(
                         "headers", f"the blocks do not follow on each other, or change, {TRIES} times in a row"
                     ) from error
-                self.tell("the chain changed while it was read: looking where it parts")
+                is_limit = isinstance(error, LimitedNodeError)
+                self.tell(f"{error.what}: {'asking again' if is_limit else 'looking where it parts'}")
                 time.sleep(PAUSE)
-            except ProofError:
+            except (ProofError, AnswerError):
                 self._forget_unlinked()
                 raise
 
@@ -158,7 +163,7 @@ class Indexer:
         cursor = self.store.cursor()
         if cursor is None:
             return None
-        found = get_header(self.wire, cursor.number)
+        found = self._header(cursor.number)
         if found is not None and found.hash == cursor.hash:
             return cursor
         # A block that someone else vouches for may be below the node's newest.
@@ -166,7 +171,9 @@ class Indexer:
 
     def _roll_back(self, cursor: Cursor, target: BlockHeader, newest: int) -> Cursor | None:
         for number, block_hash in self.store.recent():
-            found = get_header(self.wire, number) if number <= newest else None
+            found = self._header(number) if number <= newest else None
+            if found is None and number <= target.number:
+                raise lacks(f"block {number}, below its newest")
             if found is not None and found.hash == block_hash:
                 self.tell(f"the chain was reorganised: {cursor.number - number} blocks are rolled back, to {number}")
                 kept = _moved_back(cursor, number, block_hash)
@@ -189,13 +196,16 @@ class Indexer:
         if word is Word.GIVEN:
             return target
         if self.terms.depth is not None:
-            header = get_header(self.wire, max(0, target.number - self.terms.depth), "finality")
+            number = max(0, target.number - self.terms.depth)
+            header = self._header(number, "finality")
+            if header is None:
+                raise lacks(f"block {number}, below its newest")
         else:
             try:
-                header = get_header(self.wire, "finalized", "finality")
+                header = self._header("finalized", "finality")
                 if self.terms.second is not None and header is not None:
                     # What one of them does not call final is not, whoever is behind.
-                    theirs = get_header(self.terms.second, "finalized", "finality")
+                    theirs = get_header(self.terms.second, "finalized", "finality", believed=self.terms.trust_node)
                     header = theirs if theirs is None or theirs.number < header.number else header
             except RefusedError:
                 return None
@@ -239,10 +249,16 @@ class Indexer:
                 self._append(blocks, recent, now, target)
         return now
 
+    def _header(self, which: int | str, step: str = "headers") -> BlockHeader | None:
+        return get_header(self.wire, which, step, believed=self.terms.trust_node)
+
+    def _headers(self, first: int, last: int, parent: bytes | None) -> Iterator[list[FullHeader]]:
+        return read_headers(self.headers_wire, first, last, parent, believed=self.terms.trust_node)
+
     def _hashes(self, first: int, last: int, parent: bytes) -> list[tuple[int, bytes]]:
         return [
             (full.header.number, full.header.hash)
-            for headers in read_headers(self.headers_wire, first, last, parent or None)
+            for headers in self._headers(first, last, parent or None)
             for full in headers
         ]
 
@@ -283,7 +299,7 @@ class Indexer:
     def _leads(self, cursor: Cursor, anchor: BlockHeader) -> bool:
         try:
             hashes = self._hashes(cursor.number + 1, anchor.number, cursor.hash)
-        except (ReorganisedError, SensetrailError):
+        except SensetrailError:
             return False
         return cursor.number <= anchor.number and (hashes[-1][1] if hashes else cursor.hash) == anchor.hash
 
@@ -313,7 +329,7 @@ class Indexer:
             known = cursor.hash
         if known is None:
             expected = anchor.hash
-            for headers in read_headers(self.headers_wire, anchor.number + 1, cursor.number, anchor.hash):
+            for headers in self._headers(anchor.number + 1, cursor.number, anchor.hash):
                 for full in headers:
                     known = self.store.hash_at(full.header.number)
                     if full.header.number == cursor.number:
@@ -354,35 +370,46 @@ def find_target(wire: Wire, terms: Terms) -> tuple[BlockHeader, Word]:
     """Give the block to go to, and on whose word it stands.
 
     Raises:
-        ProofError: The node has not the block that is vouched for.
+        AnswerError: A node's answer makes no sense.
+        LimitedNodeError: A node does not have the block.
+        ProofError: The node's chain has another block there.
     """
+    believed = terms.trust_node
     if terms.block_hash is not None:
         given = terms.block_hash
-        header = get_header_by_hash(wire, given, "anchor")
+        header = get_header_by_hash(wire, given, "anchor", believed=believed)
         if header is None:
-            raise ProofError("anchor", f"the node has no block {hex_word(given)}")
-        theirs = get_header(wire, header.number, "anchor")
-        if theirs is None or theirs.hash != given:
-            said = "none" if theirs is None else hex_word(theirs.hash)
-            raise ProofError("anchor", f"block {header.number} is {said} in the node's chain, not {hex_word(given)}")
+            raise LimitedNodeError(
+                f"the node does not have block {hex_word(given)}",
+                f"check --block-hash; if it is right, {FULL_HISTORY}",
+            )
+        theirs = get_header(wire, header.number, "anchor", believed=believed)
+        if theirs is None:
+            raise lacks(f"block {header.number} in its chain")
+        if theirs.hash != given:
+            raise ProofError(
+                "anchor", f"block {header.number} is {hex_word(theirs.hash)} in the node's chain, not {hex_word(given)}"
+            )
         return header, Word.GIVEN
-    newest = _newest(wire)
+    newest = _newest(wire, believed)
     if terms.second is None:
         return newest, Word.OWN
     # The newest block that both can have: one of them may be a little behind.
-    theirs = _newest(terms.second)
+    theirs = _newest(terms.second, believed)
     number = min(newest.number, theirs.number)
-    header = newest if number == newest.number else get_header(wire, number, "anchor")
-    vouched = theirs if number == theirs.number else get_header(terms.second, number, "anchor")
-    if header is None or vouched is None or header.hash != vouched.hash:
-        said = "none" if header is None else hex_word(header.hash)
-        other = "none" if vouched is None else hex_word(vouched.hash)
-        raise ProofError("anchor", f"block {number} is {said} here, and {other} at the second node")
+    header = newest if number == newest.number else get_header(wire, number, "anchor", believed=believed)
+    vouched = theirs if number == theirs.number else get_header(terms.second, number, "anchor", believed=believed)
+    if header is None or vouched is None:
+        raise lacks(f"block {number}, below its newest" + ("" if header is None else " (the second node)"))
+    if header.hash != vouched.hash:
+        raise ProofError(
+            "anchor", f"block {number} is {hex_word(header.hash)} here, and {hex_word(vouched.hash)} at the second node"
+        )
     return header, Word.SECOND_NODE
 
 
-def _newest(wire: Wire) -> BlockHeader:
-    header = get_header(wire, "latest")
+def _newest(wire: Wire, believed: bool) -> BlockHeader:
+    header = get_header(wire, "latest", believed=believed)
     if header is None:
         raise ChainError("the node has no blocks", "use another node")
     return header

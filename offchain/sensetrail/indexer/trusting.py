@@ -1,13 +1,13 @@
 """What a node says of some contracts' logs, on its word alone: `eth_getLogs`, many blocks at a time.
 
-Nothing here is proven, and every row says so. What does not fit together is refused all the same.
+Nothing here is proven, and every row says so. Answers that do not fit together are refused all the same.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,10 @@ from sensetrail.chain.wire import Pace, Wire, call, result_of
 from sensetrail.core.header import json_bytes, json_integer
 from sensetrail.core.logs import BlockLogs, Log
 from sensetrail.core.primitives import Address, address
-from sensetrail.errors import ProofError, VerificationError
-from sensetrail.indexer.read import ReorganisedError, get_header, spans
+from sensetrail.core.receipt import MOST_TOPICS
+from sensetrail.errors import AnswerError, ProofError, VerificationError
+from sensetrail.indexer.answers import asking, lacks, reading, spans
+from sensetrail.indexer.headers import ReorganisedError, get_header
 from sensetrail.indexer.scan import Strings, UnscannableError, scan_logs
 
 
@@ -38,31 +40,39 @@ def read_trusting(
         Spans of heights in order, each with its blocks that have logs.
 
     Raises:
+        AnswerError: The node's answer makes no sense.
+        LimitedNodeError: The node does not have a block that has logs.
         ProofError: What the node says does not fit together.
+        RefusedError: The node answers with an error.
     """
     pace = Pace(size=50)
+    awaited = first
 
     def question(span: Sequence[int]) -> bytes:
         wanted = {"address": list(contracts), "fromBlock": hex(span[0]), "toBlock": hex(span[-1])}
         return json.dumps(call(1, "eth_getLogs", wanted)).encode()
 
-    for span, answer in wire.stream(question, spans(first, last, pace), pace):
-        try:
-            blocks = _logs_fast(answer)
-        except UnscannableError:
-            blocks = _logs_plainly(headers_wire, answer)
-        numbers = [block.number for block in blocks]
-        if any(a >= b for a, b in pairwise(numbers)) or any(n not in span for n in numbers):
-            raise ProofError("logs", f"asked for the logs of blocks {span[0]} to {span[-1]}, the node gives others")
-        yield span, blocks
+    with asking(lambda: f"logs from block {awaited} on"):
+        for span, answer in wire.stream(question, spans(first, last, pace), pace):
+            try:
+                blocks = _logs_fast(answer)
+            except UnscannableError:
+                blocks = _logs_plainly(headers_wire, answer)
+            numbers = [block.number for block in blocks]
+            if any(a >= b for a, b in pairwise(numbers)) or any(n not in span for n in numbers):
+                raise ProofError("logs", f"asked for the logs of blocks {span[0]} to {span[-1]}, the node gives others")
+            awaited = span[-1] + 1
+            yield span, blocks
 
 
 def _logs_fast(answer: memoryview) -> list[BlockLogs]:
     """Read logs of nodes that give each its block's time (Anvil, Geth since 1.16), whole blocks at a time."""
-    if bytes(answer[-32:]).rstrip().endswith(b'"result":[]}'):
-        return []
     strings = Strings(answer)
     logs = scan_logs(strings)
+    # Nothing here is hashed afterwards: what the strings are part of is looked at too.
+    strings.require_logs_alone(logs.topic_count)
+    if not logs.data:
+        return []
     numbers, indices, transactions, times = (
         strings.quantities(_all(strings.find(key), len(logs.data)) + 1)
         for key in (b"blockNumber", b"logIndex", b"transactionIndex", b"blockTimestamp")
@@ -98,39 +108,49 @@ def _logs_fast(answer: memoryview) -> list[BlockLogs]:
 def _logs_plainly(wire: Wire, answer: memoryview) -> list[BlockLogs]:
     """Read logs by a JSON parser, and ask for the times of their blocks."""
     listed = result_of(parse(answer))
-    try:
+    if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
+        raise AnswerError("the node's answer to eth_getLogs makes no sense: it is not a list of logs")
+    with reading(lambda: "logs"):
         found = [_log(entry) for entry in listed if entry.get("removed") is not True]
-    except ProofError:
-        raise
-    except (TypeError, AttributeError, VerificationError) as error:
-        raise ProofError("logs", f"an entry that is no log: {error}") from error
     found.sort(key=lambda log: (log.block_number, log.log_index))
     if any((a.block_number, a.log_index) == (b.block_number, b.log_index) for a, b in pairwise(found)):
         raise ProofError("logs", "the same log twice")
     blocks = []
-    for number in sorted({log.block_number for log in found}):
-        logs = [log for log in found if log.block_number == number]
-        header = get_header(wire, number)
-        if header is None or any(log.block_hash != header.hash for log in logs):
+    for number, group in groupby(found, key=lambda log: log.block_number):
+        logs = list(group)
+        header = get_header(wire, number, believed=True)
+        if header is None:
+            raise lacks(f"block {number}, of which it gives logs")
+        if any(log.block_hash != header.hash for log in logs):
             raise ReorganisedError
         blocks.append(BlockLogs.of(number, header.hash, header.timestamp, None, logs))
     return blocks
 
 
-def _log(entry: Any) -> Log:
-    topics = tuple(json_bytes(topic, "topic") for topic in entry.get("topics"))
-    where = json_bytes(entry.get("address"), "address")
-    if len(where) != 20 or len(topics) > 4 or any(len(topic) != 32 for topic in topics):
-        raise ProofError("logs", "an entry whose address or topics are none")
+def _log(entry: Mapping[str, Any]) -> Log:
+    topics = entry.get("topics")
+    if not isinstance(topics, list) or len(topics) > MOST_TOPICS:
+        raise _malformed("topics")
     return Log(
         json_integer(entry.get("blockNumber"), "blockNumber"),
-        json_bytes(entry.get("blockHash"), "blockHash"),
+        _sized(entry, "blockHash", 32),
         json_integer(entry.get("transactionIndex"), "transactionIndex", 4),
         json_integer(entry.get("logIndex"), "logIndex", 4),
-        address(where),
-        topics,
+        address(_sized(entry, "address", 20)),
+        tuple(_sized({"topic": topic}, "topic", 32) for topic in topics),
         json_bytes(entry.get("data"), "data"),
     )
+
+
+def _sized(entry: Mapping[str, Any], name: str, size: int) -> bytes:
+    value = json_bytes(entry.get(name), name)
+    if len(value) != size:
+        raise _malformed(name)
+    return value
+
+
+def _malformed(name: str) -> VerificationError:
+    return VerificationError(f"a log's {name} is malformed", "use another node")
 
 
 def _all(found: np.ndarray[Any, np.dtype[np.int64]], count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
