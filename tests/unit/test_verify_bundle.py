@@ -30,6 +30,7 @@ from sensetrail.core.events import TOPICS, Accepted, decode_log
 from sensetrail.core.header import bloom_bits, header_rlp, parse_header
 from sensetrail.core.manifest import parse_manifest
 from sensetrail.core.merkle import MerkleTree
+from sensetrail.core.nesting import MAX_DEPTH
 from sensetrail.core.primitives import Address, address, address_bytes, keccak256
 from sensetrail.core.reading import Measurements
 from sensetrail.core.receipt import TransactionReceipt, decode_receipt
@@ -161,7 +162,7 @@ def test_other_json_is_refused_and_soon(data: bytes) -> None:
 
 
 def test_json_as_deep_as_the_package_takes() -> None:
-    for depth in (canonical.MAX_DEPTH, canonical.MAX_DEPTH + 1):
+    for depth in (MAX_DEPTH, MAX_DEPTH + 1):
         data = b"[" * depth + b"]" * depth
         assert refused(script.parse_json, data, "it") == refused(canonical.parse_json, data, "it")
 

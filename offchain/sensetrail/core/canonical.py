@@ -7,12 +7,10 @@ import re
 from math import isfinite
 from typing import Any
 
+from sensetrail.core.nesting import require_shallow
 from sensetrail.core.primitives import hex_word, keccak256
 from sensetrail.errors import ManifestError
 
-MAX_DEPTH = 64
-_STRUCTURE = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
-"""What opens and closes strings and brackets; an escaped character is neither."""
 _WORD = re.compile(r"0x[0-9a-fA-F]{64}")
 
 
@@ -30,7 +28,7 @@ def json_digest(value: Any) -> bytes:
 def parse_json(data: bytes, what: str) -> Any:
     """Parse JSON that came from outside.
 
-    Stricter than `json`: UTF-8 only, at most `MAX_DEPTH` levels, every key once, every number finite, no half
+    Stricter than `json`: UTF-8 only, at most `nesting.MAX_DEPTH` levels, every key once, every number finite, no half
     surrogates. What passes has a canonical form.
 
     Args:
@@ -41,7 +39,7 @@ def parse_json(data: bytes, what: str) -> Any:
         ManifestError: It is none of that kind.
     """
     try:
-        _require_shallow(data)
+        require_shallow(data)
         value = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite)
         canonical_json(value)
         return value
@@ -93,16 +91,3 @@ def _finite(text: str) -> float:
     if not isfinite(value):
         raise ValueError(f"{text} is too large")
     return value
-
-
-def _require_shallow(data: bytes) -> None:
-    """Refuse deep nesting before parsing: libraries raise the recursion limit so far that the parser would crash."""
-    depth, in_string = 0, False
-    for found in _STRUCTURE.finditer(data):
-        token = found[0]
-        if token == b'"':
-            in_string = not in_string
-        elif not in_string:
-            depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(token, 0)
-        if depth > MAX_DEPTH:
-            raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
