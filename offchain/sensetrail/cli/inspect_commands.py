@@ -14,7 +14,8 @@ from sensetrail.errors import InputError, RetryableError, VerificationError
 from sensetrail.workspace import Workspace
 
 if TYPE_CHECKING:
-    from sensetrail.chain.client import Chain, Receipt
+    from sensetrail.chain.answers import Receipt
+    from sensetrail.chain.client import Chain
     from sensetrail.core.transaction import Transaction
 
 
