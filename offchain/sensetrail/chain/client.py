@@ -167,6 +167,15 @@ class Chain:
         """Give a signed transaction; None where the node has none under this hash."""
         return self._ask(_transaction, "eth_getTransactionByHash", hex_word(transaction_hash))
 
+    def block_of(self, transaction_hash: bytes) -> int | None:
+        """Give the height of the block that a transaction is in; None where the node knows of none."""
+
+        def read(answer: object) -> int | None:
+            number = None if answer is None else answers.mapping(answer, "the transaction").get("blockNumber")
+            return None if number is None else answers.quantity(number, "the transaction's blockNumber", answers.UINT63)
+
+        return self._ask(read, "eth_getTransactionByHash", hex_word(transaction_hash))
+
     def receipt(self, transaction_hash: bytes) -> Receipt | None:
         """Give a transaction's receipt; None while it is not in a block."""
 
@@ -257,15 +266,24 @@ class Chain:
         pause, deadline = FIRST_LOOK, time.monotonic() + RECEIPT_TIMEOUT
         while (receipt := self.receipt(transaction_hash)) is None:
             if time.monotonic() + pause > deadline:
-                raise ChainError(
-                    f"transaction 0x{transaction_hash.hex()} is in no block after {RECEIPT_TIMEOUT} s",
-                    "run the command again later: what was sent is known",
-                )
+                raise self._overdue(transaction_hash)
             time.sleep(pause)
             pause = min(1.2 * pause, LONGEST_LOOK)
         if not receipt.succeeded:
             raise ContractError(f"transaction 0x{transaction_hash.hex()} failed", "look at it with a block explorer")
         return receipt
+
+    def _overdue(self, transaction_hash: bytes) -> ChainError:
+        number, name = self.block_of(transaction_hash), hex_word(transaction_hash)
+        if number is not None:
+            return ChainError(
+                f"{self.endpoint.name} has transaction {name} in block {number}, but not its receipt",
+                "run the command again with a node that gives receipts: what was sent is known",
+            )
+        return ChainError(
+            f"transaction {name} is in no block after {RECEIPT_TIMEOUT} s",
+            "run the command again later: what was sent is known",
+        )
 
     def request(self, method: str, *parameters: Any) -> Any:
         """Ask for anything else, such as a devnet's own methods; give what the node answers, unread.

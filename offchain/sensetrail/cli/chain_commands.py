@@ -52,7 +52,8 @@ def devnet(
     from sensetrail.chain.devnet import running_devnet
 
     with running_devnet(port, None if timestamp is None else parse_time(timestamp)) as chain:
-        note(f"devnet: chain {chain.chain_id} at {chain.url}; Ctrl-C ends it, and everything on it is gone then")
+        where = f"chain {chain.chain_id} at {chain.endpoint.name}"
+        note(f"devnet: {where}; Ctrl-C ends it, and everything on it is gone then")
         wait_for_signal()
 
 
@@ -63,14 +64,18 @@ def deploy(
 
     Example: sensetrail deploy --rpc http://127.0.0.1:8545
     """
+    from sensetrail.chain.client import Chain
     from sensetrail.chain.deployment import deploy as deploy_registries
+    from sensetrail.cli.node import find_node, remember
 
     place = Workspace(workspace)
-    chain = connect(rpc)
+    node = find_node(rpc, place)
+    chain = Chain(node.endpoint)
     payer = paying_account(chain, account)
     place.reserve_deployment()
     deployment = deploy_registries(chain, payer)
     place.write_deployment(deployment)
+    remember(node, place)
     if as_json:
         print_json(deployment.to_json())
     else:
@@ -209,10 +214,11 @@ def device_fund(
 
     Example: sensetrail device fund kitchen --ether 1
     """
-    address = device_address(Workspace(workspace), name)
+    place = Workspace(workspace)
+    address = device_address(place, name)
     if not isfinite(ether):
         raise InputError(f"{ether} ether is no amount", "give a number, such as --ether 1")
-    chain = connect(rpc)
+    chain = connect(rpc, place)
     chain.wait(chain.send(paying_account(chain, account), address, value=int(ether * 10**18)))
     balance = chain.balance(address)
     result = {"device": address, "balance_wei": balance}
