@@ -13,7 +13,8 @@ import socket
 import ssl
 import time
 import weakref
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -171,19 +172,7 @@ def open_stream(endpoint: Endpoint, proxy: Endpoint | None, clock: Clock) -> Str
         ChainError: The node's certificate is not accepted, or the proxy makes trouble.
         OSError: Nobody answers.
     """
-    if proxy is None:
-        connection = _connect(endpoint, clock)
-    else:
-        try:
-            connection = _connect(proxy, clock)
-            if proxy.scheme == "https":
-                connection = _with_tls(connection, proxy, clock)
-            if endpoint.scheme == "https":
-                _ask_for_tunnel(connection, endpoint, proxy, clock)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise NodeUnreachableError(
-                f"the proxy {proxy.name} {trouble(error)}", "check the variables http_proxy, https_proxy and no_proxy"
-            ) from error
+    connection = _connect(endpoint, clock) if proxy is None else _connect_through(proxy, endpoint, clock)
     return Stream(_with_tls(connection, endpoint, clock) if endpoint.scheme == "https" else connection)
 
 
@@ -215,38 +204,58 @@ def _connect(endpoint: Endpoint, clock: Clock) -> socket.socket:
     for family, kind, protocol, _, place in socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM):
         connection = socket.socket(family, kind, protocol)
         try:
-            connection.settimeout(min(CONNECT_SECONDS, clock.left()))
-            connection.connect(place)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return connection
+            with _closed_on_failure(connection):
+                connection.settimeout(min(CONNECT_SECONDS, clock.left()))
+                connection.connect(place)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return connection
         except OSError as error:
-            connection.close()
             failure = error
     raise failure
 
 
+def _connect_through(proxy: Endpoint, endpoint: Endpoint, clock: Clock) -> socket.socket:
+    """Connect to a proxy, and have it pass everything through to a node that is reached by TLS."""
+    try:
+        connection = _connect(proxy, clock)
+        if proxy.scheme == "https":
+            connection = _with_tls(connection, proxy, clock)
+        if endpoint.scheme == "https":
+            with _closed_on_failure(connection):
+                _ask_for_tunnel(connection, endpoint, proxy, clock)
+        return connection
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise NodeUnreachableError(
+            f"the proxy {proxy.name} {trouble(error)}", "check the variables http_proxy, https_proxy and no_proxy"
+        ) from error
+
+
+@contextmanager
+def _closed_on_failure(connection: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
+
+
 def _with_tls(connection: socket.socket, endpoint: Endpoint, clock: Clock) -> ssl.SSLSocket:
     try:
-        connection.settimeout(clock.left())
-        return _tls().wrap_socket(connection, server_hostname=endpoint.host.partition("%")[0])
+        with _closed_on_failure(connection):
+            connection.settimeout(clock.left())
+            return _tls().wrap_socket(connection, server_hostname=endpoint.host.partition("%")[0])
     except ssl.SSLCertVerificationError as error:
-        connection.close()
         raise ChainError(
             f"the TLS certificate of {endpoint.name} is not accepted: {endpoint.foreign_text(error.verify_message)}",
             "check the URL; name the certificate of an authority of your own with SSL_CERT_FILE",
         ) from error
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-        connection.close()
         raise
     except ssl.SSLError as error:
-        connection.close()
         raise ChainError(
             f"{endpoint.name} does not speak TLS ({error.reason or type(error).__name__})",
             "check the URL: http:// or https://",
         ) from error
-    except OSError:
-        connection.close()
-        raise
 
 
 @cache
@@ -260,9 +269,9 @@ def _ask_for_tunnel(connection: socket.socket, endpoint: Endpoint, proxy: Endpoi
     lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
     if proxy.authorization is not None:
         lines.append(f"Proxy-Authorization: {proxy.authorization}")
-    stream = Stream(connection)
-    stream.send("\r\n".join([*lines, "", ""]).encode(), clock)
-    response = http.client.HTTPResponse(stream.reader(clock), method="CONNECT")  # type: ignore[arg-type]
+    connection.settimeout(clock.left())
+    connection.sendall("\r\n".join([*lines, "", ""]).encode())
+    response = http.client.HTTPResponse(Reader(connection, clock), method="CONNECT")  # type: ignore[arg-type]
     response.begin()
     if response.status != 200:
         refuses = "asks for a password, or refuses it" if response.status == 407 else "does not connect to the node"
