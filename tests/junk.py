@@ -62,7 +62,7 @@ BODIES: dict[str, bytes] = {
     "error: empty": b'{"jsonrpc":"2.0","id":1,"error":{}}',
     "error: message of another type": b'{"jsonrpc":"2.0","id":1,"error":{"code":"x","message":{"a":[1]},"data":[1]}}',
     "error: escapes": b'{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"\\u001b[31mred\\u202e\\n\\u2028x"}}',
-    "error: revert of nothing": b'{"jsonrpc":"2.0","id":1,"error":{"code":3,"message":"execution reverted","data":"0x"}}',
+    "error: revert of nothing": b'{"jsonrpc":"2.0","id":1,"error":{"code":3,"message":"reverted","data":"0x"}}',
     "error: revert of junk": b'{"jsonrpc":"2.0","id":1,"error":{"code":3,"message":"revert","data":"0x08c379a0zz"}}',
     "error: another host to ask": b'{"jsonrpc":"2.0","id":1,"error":{"code":3,"message":"revert","data":"0x556f1830"}}',
     "error: panic": b'{"jsonrpc":"2.0","id":1,"error":{"code":3,"message":"","data":"0x4e487b71' + b"77" * 32 + b'"}}',
