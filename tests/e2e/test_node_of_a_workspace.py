@@ -78,7 +78,7 @@ def test_what_is_named_comes_before_what_is_set_and_that_before_what_is_remember
 def test_the_secrets_of_a_url_are_neither_shown_nor_kept(terminal: Terminal, node: Proxy, secret: str) -> None:
     result = terminal.run(*LIST, "--rpc", secret)
     assert result.code == 0
-    assert "others on this machine can see a command's arguments" in result.err
+    assert "others on this machine can see the password or key in --rpc" in result.err
     assert note_of(terminal) == {"url": node.url + "/v3", "is_shortened": True}
     said, to_do = terminal.fails(INPUT, *LIST)
     assert said == f"this workspace's node, {node.url}, needs a password or key, which is never remembered"

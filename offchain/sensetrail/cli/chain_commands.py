@@ -64,13 +64,11 @@ def deploy(
 
     Example: sensetrail deploy --rpc http://127.0.0.1:8545
     """
-    from sensetrail.chain.client import Chain
     from sensetrail.chain.deployment import deploy as deploy_registries
-    from sensetrail.cli.node import find_node, remember
+    from sensetrail.cli.node import open_node, remember
 
     place = Workspace(workspace)
-    node = find_node(rpc, place)
-    chain = Chain(node.endpoint)
+    chain, node = open_node(rpc, place)
     payer = paying_account(chain, account)
     place.reserve_deployment()
     deployment = deploy_registries(chain, payer)

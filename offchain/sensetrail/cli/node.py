@@ -25,6 +25,7 @@ from sensetrail.core.canonical import parse_json
 from sensetrail.errors import InputError, ManifestError, WorkspaceError
 
 if TYPE_CHECKING:
+    from sensetrail.chain.client import Chain
     from sensetrail.chain.endpoint import Endpoint
     from sensetrail.workspace import Workspace
 
@@ -63,13 +64,24 @@ def find_node(rpc: str | None, workspace: Workspace) -> Node:
         WorkspaceError: What is remembered is damaged, or lacks the password or key.
     """
     if rpc is not None:
-        found = _read(rpc, "--rpc", is_named=True)
-        if found.file is None and found.endpoint.is_shortened:
-            note("note: others on this machine can see a command's arguments, and the password or key in --rpc")
-            note(f"      {HOW_TO}")
-        return found
+        return _read(rpc, "--rpc", is_named=True)
     given = os.environ.get(VARIABLE)
     return _read(given, VARIABLE) if given else _remembered(workspace) or _read(LOCAL_NODE, "the default")
+
+
+def open_node(rpc: str | None, workspace: Workspace) -> tuple[Chain, Node]:
+    """Connect to the node that is given, or to the workspace's; arguments and errors as for `find_node`.
+
+    Raises:
+        ChainError: It does not answer, or makes no sense.
+    """
+    from sensetrail.chain.client import Chain
+
+    node = find_node(rpc, workspace)
+    chain = Chain(node.endpoint)
+    if node.is_named and node.file is None and node.endpoint.is_shortened:
+        note(f"others on this machine can see the password or key in --rpc: {HOW_TO}")
+    return chain, node
 
 
 def endpoint_of(text: str, what: str) -> Endpoint:

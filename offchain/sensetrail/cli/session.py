@@ -79,21 +79,18 @@ DEFAULT_FOLDER = Path("sensetrail-workspace")
 
 def connect(rpc: str | None, workspace: Workspace) -> Chain:
     """Connect to a node: the one given, or the workspace's."""
-    from sensetrail.chain.client import Chain
-    from sensetrail.cli.node import find_node
+    from sensetrail.cli.node import open_node
 
-    return Chain(find_node(rpc, workspace).endpoint)
+    return open_node(rpc, workspace)[0]
 
 
 def connect_deployment(rpc: str | None, workspace: Workspace) -> tuple[Chain, Deployment]:
     """Connect to the node of a workspace's deployment, and make sure that it serves that chain."""
-    from sensetrail.chain.client import Chain
     from sensetrail.chain.deployment import require_chain
-    from sensetrail.cli.node import find_node, remember
+    from sensetrail.cli.node import open_node, remember
 
     deployment = workspace.deployment()
-    node = find_node(rpc, workspace)
-    chain = Chain(node.endpoint)
+    chain, node = open_node(rpc, workspace)
     require_chain(chain, deployment)
     if node.is_named:
         remember(node, workspace)
