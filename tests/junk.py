@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from proxy import Call, Reply, Response
@@ -32,6 +33,9 @@ OFFSETS = ["0x" + "00" * 31 + "20" + "ff" * 32, "0x" + "00" * 31 + "20" + "00" *
 NESTED: list[Any] = [None, [], {}, [[]], [{}], [None], {"a": 1}, {"error": None}, [1, 2, 3], {"result": {}}]
 JUNK: list[Any] = [*NESTED, *NUMBERS, *TEXTS, *QUANTITIES, *DATA, *OFFSETS]
 """Values in place of a result, or of one of its fields."""
+
+FIELDS: list[Any] = [None, [], 7, "0x", "zebra", "0x" + "ff" * 33]
+"""Values in place of a field of a result."""
 
 DEEP = b"[" * 200_000
 BODIES: dict[str, bytes] = {
@@ -75,18 +79,7 @@ def mutations(result: Any) -> Iterator[Any]:
     if isinstance(result, dict):
         for name in result:
             yield {key: value for key, value in result.items() if key != name}
-            for junk in (
-                None,
-                [],
-                {},
-                7,
-                "",
-                "0x",
-                "zebra",
-                "0x" + "f" * 65,
-                "0x" + "ff" * 32,
-                *mutations(result[name]),
-            ):
+            for junk in (*FIELDS, *mutations(result[name])):
                 yield {**result, name: junk}
     elif isinstance(result, list) and result:
         for junk in (None, [], 7, "zebra", *mutations(result[0])):
@@ -94,25 +87,42 @@ def mutations(result: Any) -> Iterator[Any]:
         yield [*result, *result]
 
 
-class Spoiler:
-    """Spoils one call's answer: the `nth` of a method, once."""
+NOTHING = object()
 
-    def __init__(self, method: str, nth: int, spoil: Callable[[Any], Any]) -> None:
-        self.method, self.nth, self.spoil, self.seen = method, nth, spoil, 0
+
+@dataclass
+class Spoiler:
+    """Spoils a method's answers from the `nth` call on.
+
+    Attributes:
+        method: The method.
+        result: What to give in place of the node's result.
+        body: The whole answer in place of the node's.
+        nth: How many calls are answered honestly first.
+        honest: The results that the node gave.
+    """
+
+    method: str
+    result: Any = NOTHING
+    body: bytes | None = None
+    nth: int = 0
+    honest: list[Any] = field(default_factory=list)
+    _seen: int = 0
 
     def change(self, call: Call, response: Response) -> Response:
         """Change an answer's result, as `Proxy.change`."""
         if self._is_it(call) and "result" in response:
-            response["result"] = self.spoil(response["result"])
+            self.honest.append(response["result"])
+            response["result"] = response["result"] if self.result is NOTHING else self.result
         return response
 
     def reply(self, calls: list[Call]) -> Reply | None:
         """Answer in the node's place, as `Proxy.on_request`."""
-        return Reply(self.spoil(None)) if self._is_it(calls[0]) else None
+        return Reply(self.body) if self.body is not None and self._is_it(calls[0]) else None
 
     def _is_it(self, call: Call) -> bool:
-        self.seen += call["method"] == self.method
-        return call["method"] == self.method and self.seen > self.nth
+        self._seen += call["method"] == self.method
+        return call["method"] == self.method and self._seen > self.nth
 
 
 def described(junk: Any) -> str:
