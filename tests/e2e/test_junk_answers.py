@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from itertools import cycle
@@ -12,7 +13,7 @@ import pytest
 from command import INDOOR_START, Terminal, anchor_without_training, readings_csv, terminal_at, write_keystore
 from conftest import Site, make_site, throw_away_key
 from junk import BODIES, JUNK, Spoiler, described, mutations
-from proxy import Proxy, running_proxy
+from proxy import Call, Change, Proxy, Response, error, running_proxy
 from sensetrail.chain.client import Chain
 
 DONE, CHAIN, EVIDENCE = 0, 4, 5
@@ -27,8 +28,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "decode": ("decode", "TRANSACTION"),
 }
 
-Run = Callable[[str, Spoiler | None], tuple[int, str, Proxy]]
-"""Runs a command through a spoiler; gives its exit code, what it said, and the proxy."""
+Run = Callable[[str, Spoiler | Change | None], tuple[int, str, Proxy]]
+"""Runs a command through what spoils or changes answers; gives its exit code, what it said, and the proxy."""
 
 
 @pytest.fixture
@@ -55,10 +56,12 @@ def run(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     assert site.chain.request("evm_revert", before)
     with running_proxy(site.chain.url) as proxy:
 
-        def run_once(name: str, spoiler: Spoiler | None) -> tuple[int, str, Proxy]:
+        def run_once(name: str, changing: Spoiler | Change | None) -> tuple[int, str, Proxy]:
             proxy.reset()
-            if spoiler is not None:
-                proxy.change, proxy.on_request = spoiler.change, spoiler.reply
+            if isinstance(changing, Spoiler):
+                proxy.change, proxy.on_request = changing.change, changing.reply
+            elif changing is not None:
+                proxy.change = changing
             state = site.chain.request("evm_snapshot")
             copy = shutil.copytree(original, tmp_path / "copy")
             try:
@@ -119,3 +122,42 @@ def check(name: str, method: str, junk: object, code: int, said: str) -> None:
     assert "\u202e" not in said, context
     if code:
         assert said.count("error: ") == said.count("to do: ") == 1, context
+
+
+@pytest.mark.parametrize("name", ["deploy", "post"])
+def test_blocks_of_proof_of_authority_chains_are_no_junk(run: Run, name: str) -> None:
+    def seal(call: Call, response: Response) -> Response:
+        if call["method"].startswith("eth_getBlock"):
+            response["result"]["extraData"] = "0x" + "ab" * 97
+        return response
+
+    assert run(name, seal)[0] == DONE
+
+
+def test_a_receipt_that_the_node_no_longer_has_is_no_lie(run: Run) -> None:
+    code, said, proxy = run("decode", Spoiler("eth_getTransactionReceipt", None))
+    assert code == CHAIN
+    assert re.search(rf"{proxy.url} has transaction 0x\w{{64}} in block \d+, but not its receipt\n", said)
+    assert "keeps the whole history" in said
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "missing trie node 5f1c (path ) state 0x5f1c is not available, not found",
+        "historical state 0x5f1c is not available",
+        "state at block #2 is pruned",
+        "distance to target block exceeds maximum proof window: no historical proofs",
+        "Archive data is only for paying users",
+    ],
+)
+def test_a_node_without_the_past_is_told_apart(run: Run, message: str) -> None:
+    def prune(call: Call, response: Response) -> Response:
+        return error(call, message) if call["method"] == "eth_call" else response
+
+    code, said, _ = run("profile list", prune)
+    assert code == CHAIN
+    assert said == (
+        f"error: the node no longer has what was asked for ({message})\n"
+        "to do: use a node that keeps the whole history\n"
+    )
