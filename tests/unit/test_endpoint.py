@@ -80,6 +80,11 @@ def test_user_and_password_are_percent_decoded(login: str, authorization: str) -
         "http://h\n.geheim",
         "http://h\x00/geheim",
         "http://ge!heim/",
+        "http://[fe80::1%25gehé]/",
+        "http://h/geheim\udcff",
+        "http://me:geheim\udcff@h",
+        "http://geheim\udcff/",
+        "http://h/?geheim=\udcff",
     ],
 )
 def test_what_is_no_url_is_refused_without_being_repeated(url: str) -> None:

@@ -25,6 +25,8 @@ _WORD = re.compile(r"[A-Za-z]{1,12}\d{0,2}([-_.][A-Za-z]{1,12}\d{0,2}){0,3}|\d{1
 _VERSION = re.compile(r"v\d{1,2}")
 _AFTER_VERSION = frozenset({"rpc", "jsonrpc", "eth", "evm", "ethereum", "mainnet", "sepolia", "hoodi", "node"})
 """Words that may follow a version: as a rule, providers expect the key there."""
+_HOST, _IPV6 = r"[a-z0-9._-]+", r"[0-9a-f:.]+(%[A-Za-z0-9._-]+)?"
+_ENCODE = "in a password, / ? # and % are percent-encoded"
 _HIDDEN = "***"
 _LONGEST_SEARCHED = 10 * LONGEST_FOREIGN_TEXT
 _URL_SIGNS = "/%:@!$&'()*+,;=~?"
@@ -104,30 +106,32 @@ def parse_endpoint(url: str, what: str = "the node's URL", to_do: str = EXAMPLE)
         raise InputError(f"{what} holds spaces or control characters", to_do)
     try:
         parts = urlsplit(url)
-        host, port = _ascii_host(parts.hostname or ""), parts.port
-    except ValueError as error:
-        raise InputError(
-            f"{what} is not an http URL", f"{to_do}; in a password, / ? # and % are percent-encoded"
-        ) from error
-    if parts.scheme in ("ws", "wss"):
-        raise InputError(f"{what} is a WebSocket's", "give the node's http or https URL")
-    if parts.scheme not in PORTS or not host or port == 0:
-        raise InputError(f"{what} is not an http URL", to_do)
-    if "@" in parts.path + parts.query + parts.fragment and "@" not in parts.netloc:
-        # http://user:a/b@host is read as host `user`: nothing of it may be shown, or connected to.
-        raise InputError(f"{what} has an @ in its path", "percent-encode / ? # in a password, and @ in a path (%40)")
+        if parts.scheme in ("ws", "wss"):
+            raise InputError(f"{what} is a WebSocket's", "give the node's http or https URL")
+        if parts.scheme not in PORTS or not parts.hostname or parts.port == 0:
+            raise InputError(f"{what} is not an http URL", to_do)
+        if "@" in parts.path + parts.query + parts.fragment and "@" not in parts.netloc:
+            # http://user:a/b@host is read as host `user`: nothing of it may be shown, or connected to.
+            raise InputError(f"{what} has an @ in its path", f"{to_do}; {_ENCODE}, and an @ in a path is %40")
+        return _endpoint(url, parts)
+    except ValueError:
+        # What the library says repeats the URL.
+        raise InputError(f"{what} is not an http URL", f"{to_do}; {_ENCODE}") from None
+
+
+def _endpoint(url: str, parts: SplitResult) -> Endpoint:
+    """Put together what is known of a URL; a ValueError where it cannot be used."""
+    host, port = _ascii_host(parts.hostname or ""), parts.port
     shown_host = f"[{host}]" if ":" in host else host
     name = f"{parts.scheme}://{shown_host}" + ("" if port is None else f":{port}")
     path, hidden = _public_path(parts.path)
-    target = quote(parts.path or "/", safe=_URL_SIGNS)
-    if parts.query:
-        target += "?" + quote(parts.query, safe=_URL_SIGNS)
+    query = f"?{quote(parts.query, safe=_URL_SIGNS)}" if parts.query else ""
     return Endpoint(
         url,
         parts.scheme,
         host,
         PORTS[parts.scheme] if port is None else port,
-        target,
+        quote(parts.path or "/", safe=_URL_SIGNS) + query,
         _authorization(parts),
         name,
         name + path,
@@ -136,12 +140,11 @@ def parse_endpoint(url: str, what: str = "the node's URL", to_do: str = EXAMPLE)
 
 
 def _ascii_host(host: str) -> str:
-    """Give a host's name as DNS has it (IDNA); a ValueError where it cannot be one."""
-    if ":" in host:
-        return unquote(host)
-    encoded = host.rstrip(".").encode("idna").decode("ascii").lower() if host else ""
-    if re.search(r"[^a-z0-9._-]", encoded):
-        raise ValueError("no host name")
+    """Give a host's name as DNS has it (IDNA), or an IPv6 address; a ValueError where it cannot be one."""
+    is_ipv6 = ":" in host
+    encoded = unquote(host) if is_ipv6 else host.rstrip(".").encode("idna").decode("ascii").lower()
+    if not re.fullmatch(_IPV6 if is_ipv6 else _HOST, encoded):
+        raise ValueError("no host")
     return encoded
 
 

@@ -64,9 +64,9 @@ class Line:
     was_kept: bool = False
     _place: Endpoint = field(init=False)
     _stream: Stream | None = None
-    _head: bytes = b""
-    _body: bytes = b""
-    _buffer: bytearray = field(init=False)
+    _head: bytes = field(default=b"", repr=False)
+    _body: bytes = field(default=b"", repr=False)
+    _buffer: bytearray = field(init=False, repr=False)
     _length: int = 0
 
     def __post_init__(self) -> None:
