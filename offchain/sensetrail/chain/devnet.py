@@ -111,10 +111,8 @@ def _connect(process: subprocess.Popen[bytes], port: int) -> Chain:
     while time.monotonic() < deadline:
         if process.poll() is not None:
             said = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
-            raise ChainError(
-                f"Anvil ended at once: {printable(said, LONGEST_FOREIGN_TEXT)}",
-                f"is port {port} taken? give another with --port",
-            )
+            shown = printable(said, LONGEST_FOREIGN_TEXT)
+            raise ChainError(f"Anvil ended at once: {shown}", f"is port {port} taken? give another with --port")
         try:
             return Chain(f"http://127.0.0.1:{port}")
         except NodeUnreachableError:
