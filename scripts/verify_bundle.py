@@ -62,9 +62,9 @@ SWOLLEN = 400
 NO_NUMBER = 0xFFFFFFFF
 """Of four bytes; elsewhere, it announces ZIP64."""
 JSON_DEPTH = 64
-# What no block can hold more of, so that a bomb ends early: a header has some 700 bytes, a trie's node less than 600,
-# and each byte of a log costs 8 gas.
-HEADER_LIMIT = 2 << 10
+# What no block can hold more of, so that a bomb ends early: a header has some 700 bytes and at most 32 KiB of extra
+# data, a trie's node less than 600, and each byte of a log costs 8 gas.
+HEADER_LIMIT = 34 << 10
 NODE_LIMIT = 2 << 10
 PROOF_LIMIT = 65
 RECEIPTS_LIMIT = 1 << 28
@@ -813,7 +813,7 @@ def prove_word(storage_root: bytes, slot: bytes, proof: list[bytes]) -> bytes:
 
 # h: bytes of this length; i: an integer of at most this length; x: at most so many bytes.
 _HEADER_FIELDS = (
-    *("h32", "h32", "h20", "h32", "h32", "h32", "h256", "i32", "i8", "i8", "i8", "i8", "x32", "h32", "h8"),
+    *("h32", "h32", "h20", "h32", "h32", "h32", "h256", "i32", "i8", "i8", "i8", "i8", "x32768", "h32", "h8"),
     *("i32", "h32", "i8", "i8", "h32", "h32", "h32", "i8"),
 )
 _HEADER_LENGTHS = (15, 16, 17, 20, 21, 23)

@@ -15,7 +15,8 @@ from eth_account.signers.local import LocalAccount
 
 from nodes import ANVIL, NODES, Lack, Node
 from nodes import START as START
-from sensetrail.chain.client import Chain, Receipt
+from sensetrail.chain.answers import Receipt
+from sensetrail.chain.client import Chain
 from sensetrail.chain.deployment import Deployment, deploy
 from sensetrail.chain.devnet import devnet_account, running_devnet
 from sensetrail.chain.model_registry import ModelRegistry

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sensetrail.chain.endpoint import parse_endpoint
 from sensetrail.chain.line import LONGEST_ERROR, Line
 from sensetrail.indexer.scan import UnscannableError
 from sensetrail.indexer.trusting import _logs_fast
@@ -69,7 +70,7 @@ def test_errors_are_found_wherever_they_stand(parsed: Any, expected: bool, logs:
     text = json.dumps(parsed, separators=(",", ":"))
     one = json.dumps(LOG, separators=(",", ":"))
     data = text.replace(one, ",".join([one] * logs)).encode()
-    line = Line("http://localhost", 1.0, len(data))
+    line = Line(parse_endpoint("http://localhost"), 1.0, len(data))
     line._buffer[:] = data
     line._length = len(data)
     assert line.has_error() is expected

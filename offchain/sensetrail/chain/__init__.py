@@ -1,1 +1,1 @@
-"""The chain: the only place that imports web3. Speaks the node's language, gives core's values."""
+"""The chain: the only place that talks to a node. Speaks the node's language, gives core's values."""

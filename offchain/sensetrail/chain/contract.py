@@ -10,8 +10,9 @@ from eth_abi.abi import encode as abi_encode
 from eth_abi.exceptions import DecodingError
 from eth_account.signers.local import LocalAccount
 
+from sensetrail.chain.answers import Receipt
 from sensetrail.chain.artifact import load_artifact
-from sensetrail.chain.client import Chain, Receipt
+from sensetrail.chain.client import Chain
 from sensetrail.core.primitives import Address, keccak256
 from sensetrail.errors import ChainError
 
@@ -87,7 +88,7 @@ class Contract:
         answer = self.chain.call(self.address, self.encode(function, *arguments), block_number)
         try:
             values = abi_decode(types, answer)
-        except DecodingError as error:
+        except (DecodingError, ValueError, OverflowError) as error:
             raise ChainError(
                 f"{self.address} does not answer as a {self.NAME}", "check the deployment and --rpc"
             ) from error

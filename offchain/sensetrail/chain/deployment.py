@@ -195,7 +195,7 @@ def require_chain(chain: Chain, deployment: Deployment) -> None:
     ):
         if expected != actual:
             raise WrongChainError(
-                f"the deployment is on another chain: {name} {expected}, the node at {chain.url} has {actual}",
+                f"the deployment is on another chain: {name} {expected}, {chain.endpoint.name} has {actual}",
                 "give the right node with --rpc, or deploy again in a new --workspace",
                 expected=expected,
                 actual=actual,

@@ -16,6 +16,8 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
 from sensetrail.chain.client import Chain
+from sensetrail.chain.endpoint import LONGEST_FOREIGN_TEXT
+from sensetrail.core.text import printable
 from sensetrail.errors import ChainError, NodeUnreachableError, WorkspaceError
 
 DEVNET_MNEMONIC = "test test test test test test test test test test test junk"
@@ -109,7 +111,8 @@ def _connect(process: subprocess.Popen[bytes], port: int) -> Chain:
     while time.monotonic() < deadline:
         if process.poll() is not None:
             said = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
-            raise ChainError(f"Anvil ended at once: {said}", f"is port {port} taken? give another with --port")
+            shown = printable(said, LONGEST_FOREIGN_TEXT)
+            raise ChainError(f"Anvil ended at once: {shown}", f"is port {port} taken? give another with --port")
         try:
             return Chain(f"http://127.0.0.1:{port}")
         except NodeUnreachableError:

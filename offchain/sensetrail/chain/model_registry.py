@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from eth_account.signers.local import LocalAccount
 
+from sensetrail.chain.answers import Receipt
 from sensetrail.chain.artifact import MODEL_REGISTRY
-from sensetrail.chain.client import Receipt
 from sensetrail.chain.contract import Contract
 from sensetrail.core.dataset import DatasetRecord
 from sensetrail.core.manifest import Manifest

@@ -11,8 +11,11 @@ from eth_abi.exceptions import DecodingError
 from sensetrail import errors
 from sensetrail.chain.artifact import MODEL_REGISTRY, SENSOR_REGISTRY, load_artifact
 from sensetrail.core.primitives import keccak256
+from sensetrail.core.text import printable
 from sensetrail.errors import ContractError
 
+LONGEST_TEXT = 200
+"""Characters of an argument in a message."""
 ROLES = {
     bytes(32): "admin",
     **{keccak256(f"{name.upper()}_ROLE".encode()): name for name in ("registrar", "publisher", "recaller")},
@@ -35,7 +38,7 @@ def contract_error(data: str, message: str) -> ContractError:
     inputs = definition["inputs"]
     try:
         values = abi_decode([item["type"] for item in inputs], bytes.fromhex(data[10:]))
-    except (DecodingError, ValueError):
+    except (DecodingError, ValueError, OverflowError):
         return ContractError(f"the transaction would revert: {message}", "use another node")
     arguments = {item["name"]: value for item, value in zip(inputs, values, strict=True)}
     shown = ", ".join(f"{name} {_shown(value)}" for name, value in arguments.items())
@@ -58,4 +61,4 @@ def _definitions() -> dict[str, dict[str, Any]]:
 def _shown(value: object) -> str:
     if isinstance(value, bytes):
         return ROLES.get(value, "0x" + value.hex())
-    return str(value)
+    return printable(str(value), LONGEST_TEXT)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from eth_account.signers.local import LocalAccount
 
+from sensetrail.chain.answers import Receipt
 from sensetrail.chain.artifact import SENSOR_REGISTRY
-from sensetrail.chain.client import Receipt
 from sensetrail.chain.contract import Contract
 from sensetrail.core.batch import Batch
 from sensetrail.core.events import Accepted, Rejected, decode_log

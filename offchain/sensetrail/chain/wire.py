@@ -1,7 +1,7 @@
 """Much from a node, fast: JSON-RPC over kept connections, answers as raw bytes, and whatever a node may do meanwhile.
 
-web3.py is for everything else: it costs more time a log than proving one takes. Two connections take turns, so that the
-node works on the next answer while this one is processed; their buffers are used again and again.
+Two connections take turns, so that the node works on the next answer while this one is processed; their buffers are
+used again and again. `chain.rpc` is for everything else.
 
 A node that is away, slow, busy (429) or cuts an answer short is waited for, longer each time. One that finds an answer
 too large is asked for less, and for more again later. Each such event is told.
@@ -16,10 +16,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-from sensetrail.chain.line import Line, parse
-from sensetrail.errors import ChainError, InputError, NodeUnreachableError, RefusedError
+from sensetrail.chain.endpoint import Endpoint, parse_endpoint
+from sensetrail.chain.line import Line, parse, status_error
+from sensetrail.chain.transport import trouble as trouble_with
+from sensetrail.errors import ChainError, NodeUnreachableError, RefusedError
 
 TARGET_BYTES = 1_500_000
 """The size of answer at which local nodes are fastest."""
@@ -92,7 +93,7 @@ def call(number: int, method: str, *parameters: object) -> dict[str, object]:
 class Wire:
     """A line of two connections to a node."""
 
-    def __init__(self, url: str, *, tell: Tell = lambda _: None, patience: float = PATIENCE) -> None:
+    def __init__(self, url: str | Endpoint, *, tell: Tell = lambda _: None, patience: float = PATIENCE) -> None:
         """Prepare the line; nothing is sent yet.
 
         Args:
@@ -103,17 +104,11 @@ class Wire:
         Raises:
             InputError: It is no such URL.
         """
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            parts, port = urlsplit(""), None
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError("the node's URL is no http URL", "give one such as http://127.0.0.1:8545")
-        self.name = f"{parts.scheme}://{parts.hostname}" + (f":{port}" if port else "")
+        self.endpoint = parse_endpoint(url) if isinstance(url, str) else url
+        self.name = self.endpoint.name
         self._tell = tell
         self._patience = patience
-        self._lines = (Line(url, TIMEOUT, 2 * TARGET_BYTES), Line(url, TIMEOUT, 2 * TARGET_BYTES))
+        self._lines = tuple(Line(self.endpoint, TIMEOUT, 2 * TARGET_BYTES) for _ in range(2))
 
     def close(self) -> None:
         """Hang up."""
@@ -263,7 +258,7 @@ def _attempt(encode: Encode, question: _Question) -> _Trouble | None:
             if was_kept:
                 # Nodes hang up on connections that were idle for a while, by right: asked again at once on a new one.
                 continue
-            return _Trouble(f"breaks off ({type(error).__name__})", may_be_too_much=True)
+            return _Trouble(trouble_with(error), may_be_too_much=True)
         return _trouble(status, retry_after, line)
 
 
@@ -288,19 +283,19 @@ def _trouble(status: int, retry_after: float, line: Line) -> _Trouble | None:
     except ChainError:
         error = None
     if error is not None:
-        return _judge(error, retry_after)
+        return _judge(error, retry_after, line.endpoint)
     if status == 200:
         return None
     if status == 500:
         return _Trouble("is busy (500)", may_be_too_much=True, retry_after=retry_after)
-    raise RefusedError(f"the node answers with HTTP status {status}", "check --rpc")
+    raise status_error(line.endpoint, status)
 
 
-def _judge(error: dict[str, Any], retry_after: float) -> _Trouble:
-    code, message = error.get("code"), str(error.get("message", error))
+def _judge(error: dict[str, Any], retry_after: float, endpoint: Endpoint) -> _Trouble:
+    code, message = error.get("code"), endpoint.foreign_text(error.get("message", error))
     if code == 429 or TOO_OFTEN.search(message):
         return _Trouble(f"is busy ({message[:80]})", retry_after=retry_after)
-    refusal = RefusedError(f"the node refused: {message[:200]}", "use another node", code=code)
+    refusal = RefusedError(f"the node refused: {message}", "use another node", code=code)
     if code == UNKNOWN_METHOD:
         raise refusal
     if code == -32005 or TOO_MUCH.search(message):

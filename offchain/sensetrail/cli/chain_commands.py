@@ -55,7 +55,8 @@ def devnet(
     from sensetrail.chain.devnet import running_devnet
 
     with running_devnet(port, None if timestamp is None else parse_time(timestamp)) as chain:
-        note(f"devnet: chain {chain.chain_id} at {chain.url}; Ctrl-C ends it, and everything on it is gone then")
+        where = f"chain {chain.chain_id} at {chain.endpoint.name}"
+        note(f"devnet: {where}; Ctrl-C ends it, and everything on it is gone then")
         wait_for_signal()
 
 
@@ -69,9 +70,10 @@ def deploy(
     Example: sensetrail deploy --rpc http://127.0.0.1:8545
     """
     from sensetrail.chain.deployment import deploy as deploy_registries
+    from sensetrail.cli.node import open_node, remember
 
     place = Workspace(workspace)
-    chain = connect(rpc)
+    chain, node = open_node(rpc, place)
     payer = paying_account(chain, account)
     with place.deploying() as journal:
         deployment = deploy_registries(chain, payer, journal, note)
@@ -84,6 +86,7 @@ def deploy(
                 print_json(deployment.to_json())
             else:
                 say(f"SensorRegistry {deployment.sensor_registry}\nModelRegistry  {deployment.model_registry}")
+    remember(node, place)
 
 
 @profile.command("add")
@@ -220,10 +223,11 @@ def device_fund(
 
     Example: sensetrail device fund kitchen --ether 1
     """
-    address = device_address(Workspace(workspace), name)
+    place = Workspace(workspace)
+    address = device_address(place, name)
     if not isfinite(ether):
         raise InputError(f"{ether} ether is no amount", "give a number, such as --ether 1")
-    chain = connect(rpc)
+    chain = connect(rpc, place)
     chain.wait(chain.send(paying_account(chain, account), address, value=int(ether * 10**18)))
     balance = chain.balance(address)
     result = {"device": address, "balance_wei": balance}

@@ -343,7 +343,7 @@ def _trusted_root(text: str) -> bytes:
     return bytes.fromhex(text[2:])
 
 
-def _verify_on_chain(proof: Proof, rpc: str, place: Workspace) -> None:
+def _verify_on_chain(proof: Proof, rpc: str | None, place: Workspace) -> None:
     """Verify that the model registry has the proof's dataset under its root, and that the contract accepts the proof.
 
     Raises:

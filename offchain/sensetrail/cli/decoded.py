@@ -26,7 +26,7 @@ from sensetrail.core.transaction import Transaction
 from sensetrail.report.section import Table
 
 if TYPE_CHECKING:
-    from sensetrail.chain.client import Receipt
+    from sensetrail.chain.answers import Receipt
 
 FIRST, LAST = 5, 2
 """How many of a long batch's readings are shown, unless all are asked for."""

@@ -97,7 +97,7 @@ def demo(
             page = demonstration.run()
         print_json(demonstration.results) if as_json else say(f"\nreport: {page}")
         if keep_running:
-            note(f"try: sensetrail predict humidity --temperature 28.3 --workspace {out} --rpc {chain.url}")
+            note(f"try: sensetrail predict humidity --temperature 28.3 --workspace {out} --rpc {chain.endpoint.name}")
             note("Ctrl-C ends the chain")
             wait_for_signal()
 

@@ -159,14 +159,16 @@ def terms_of(believed: Believed, deployment: Deployment) -> Terms:
         InputError: The block hash is none.
     """
     from sensetrail.chain.wire import Wire
+    from sensetrail.cli.node import endpoint_of
     from sensetrail.indexer.sync import Terms
 
+    second = believed.second_node
     return Terms(
         contracts=(deployment.sensor_registry, deployment.model_registry),
         first_block=deployment.block_number,
         trust_node=believed.trust_node,
         block_hash=None if believed.block_hash is None else word_of(believed.block_hash),
-        second=None if believed.second_node is None else Wire(believed.second_node, tell=note),
+        second=None if second is None else Wire(endpoint_of(second, "--second-node"), tell=note),
         depth=believed.depth,
     )
 

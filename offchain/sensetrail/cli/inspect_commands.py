@@ -10,11 +10,12 @@ import typer
 from sensetrail.cli.output import print_json
 from sensetrail.cli.session import DEFAULT_FOLDER, DEFAULT_RPC, Folder, Json, Rpc, connect_deployment
 from sensetrail.core.primitives import hex_word
-from sensetrail.errors import InputError, RetryableError, VerificationError
+from sensetrail.errors import ChainError, InputError, RetryableError, VerificationError
 from sensetrail.workspace import Workspace
 
 if TYPE_CHECKING:
-    from sensetrail.chain.client import Chain, Receipt
+    from sensetrail.chain.answers import Receipt
+    from sensetrail.chain.client import Chain
     from sensetrail.core.transaction import Transaction
 
 
@@ -62,15 +63,18 @@ def _fetch(chain: Chain, transaction_hash: bytes) -> tuple[Transaction, Receipt]
     Raises:
         InputError: There is none.
         RetryableError: It is in no block yet.
-        VerificationError: The receipt is another transaction's.
+        ChainError: It is in a block, and the node no longer has its receipt.
     """
     name = hex_word(transaction_hash)
     transaction = chain.transaction(transaction_hash)
     if transaction is None:
-        raise InputError(f"the node at {chain.url} has no transaction {name}", "check the hash, and --rpc")
+        raise InputError(f"{chain.endpoint.name} has no transaction {name}", "check the hash, and --rpc")
     receipt = chain.receipt(transaction_hash)
+    if receipt is None and (number := chain.block_of(transaction_hash)) is not None:
+        raise ChainError(
+            f"{chain.endpoint.name} has transaction {name} in block {number}, but not its receipt",
+            "use a node that keeps the whole history",
+        )
     if receipt is None:
         raise RetryableError(f"transaction {name} is pending: it is in no block yet", "run the command again later")
-    if receipt.transaction_hash != transaction_hash:
-        raise VerificationError(f"the node's receipt for {name} is another transaction's", "use another node")
     return transaction, receipt

@@ -24,7 +24,15 @@ PASSWORD_VARIABLE = "SENSETRAIL_PASSWORD"  # noqa: S105 - a variable's name
 ACCOUNT_PASSWORD_VARIABLE = "SENSETRAIL_ACCOUNT_PASSWORD"  # noqa: S105 - a variable's name
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Rpc = Annotated[str, typer.Option("--rpc", envvar="SENSETRAIL_RPC", help="URL of the node's JSON-RPC.")]
+Rpc = Annotated[
+    str | None,
+    typer.Option(
+        "--rpc",
+        metavar="URL",
+        help="The node's JSON-RPC, or file:PATH of a file of mode 0600 that holds its URL "
+        "(default: $SENSETRAIL_RPC, then the workspace's node, then http://127.0.0.1:8545).",
+    ),
+]
 Folder = Annotated[
     Path,
     typer.Option(
@@ -72,24 +80,28 @@ StoreUrl = Annotated[
         help="The index's store: postgresql://host/database (default: index.sqlite in the workspace).",
     ),
 ]
-DEFAULT_RPC = "http://127.0.0.1:8545"
+DEFAULT_RPC = None
+"""The node as `cli.node` finds it."""
 DEFAULT_FOLDER = Path("sensetrail-workspace")
 
 
-def connect(rpc: str) -> Chain:
-    """Connect to a node."""
-    from sensetrail.chain.client import Chain
+def connect(rpc: str | None, workspace: Workspace) -> Chain:
+    """Connect to a node: the one given, or the workspace's."""
+    from sensetrail.cli.node import open_node
 
-    return Chain(rpc)
+    return open_node(rpc, workspace)[0]
 
 
-def connect_deployment(rpc: str, workspace: Workspace) -> tuple[Chain, Deployment]:
+def connect_deployment(rpc: str | None, workspace: Workspace) -> tuple[Chain, Deployment]:
     """Connect to the node of a workspace's deployment, and make sure that it serves that chain."""
     from sensetrail.chain.deployment import require_chain
+    from sensetrail.cli.node import open_node, remember
 
     deployment = workspace.deployment()
-    chain = connect(rpc)
+    chain, node = open_node(rpc, workspace)
     require_chain(chain, deployment)
+    if node.is_named:
+        remember(node, workspace)
     return chain, deployment
 
 

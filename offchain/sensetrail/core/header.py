@@ -15,14 +15,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sensetrail.core.primitives import keccak256
+from sensetrail.core.primitives import hex_word, keccak256
+from sensetrail.core.seals import ISTANBUL, hashed_extra_data
 from sensetrail.core.strict_rlp import decode_integer, decode_strings
 from sensetrail.errors import VerificationError
 
 BLOOM_LENGTH = 256
 """Bytes of a bloom filter: 2048 bits."""
-EXTRA_DATA_LENGTH = 32
-"""The most bytes a block's proposer may add. Chains whose seals stand there (Clique) have more, and are refused."""
+EXTRA_DATA_LENGTH = 1 << 15
+"""The most bytes of extra data. Ethereum has 32; there are more where validators seal blocks there (`core.seals`)."""
 
 
 class _Field(NamedTuple):
@@ -75,7 +76,8 @@ _COUNTS = (15, 16, 17, 20, 21, 23)
 _AT = {"parentHash": 4, "stateRoot": 91, "transactionsRoot": 124, "receiptsRoot": 157, "logsBloom": 192}
 """Where these begin in every header's RLP: what stands before them has one length."""
 _PREFIX = {size: f"{0x80 + size:02x}" for size in range(33)} | {BLOOM_LENGTH: "b90100"}
-"""What stands before a string of more than one byte in RLP, by its length, in hexadecimal."""
+"""What stands before a string of more than one byte in RLP, by its length, in hexadecimal, for common lengths."""
+_ISTANBUL = "0x" + ISTANBUL.hex()
 
 _HEXADECIMAL = re.compile("0x([0-9a-fA-F]*)")
 
@@ -149,6 +151,8 @@ def header_rlp(block: Mapping[str, Any]) -> bytes:
     if not isinstance(block, Mapping):
         raise _wrong("no object where a block belongs")
     values = [block.get(field.name) for field in _FIELDS]
+    if values[_PLACE["mixHash"]] == _ISTANBUL:
+        values[_PLACE[_EXTRA_DATA]] = hex_word(hashed_extra_data(json_bytes(block.get(_EXTRA_DATA), _EXTRA_DATA)))
     count = len(values) - values.count(None)
     if count not in _COUNTS or None in values[:count]:
         raise _wrong(f"a block with {count} fields of a header, which no fork has")
@@ -279,7 +283,14 @@ def _encode(field: _Field, value: object) -> str:
         if len(digits) % 2:
             digits = "0" + digits
     is_itself = len(digits) == 2 and digits < "80"
-    return digits if is_itself else _PREFIX[len(digits) // 2] + digits
+    return digits if is_itself else _prefix(len(digits) // 2) + digits
+
+
+def _prefix(size: int) -> str:
+    """Give what stands before a string of so many bytes in RLP, in hexadecimal."""
+    if size in _PREFIX:
+        return _PREFIX[size]
+    return f"{0x80 + size:02x}" if size < 56 else f"b8{size:02x}" if size < 0x100 else f"b9{size:04x}"
 
 
 def _check_length(field: _Field, data: bytes) -> None:
