@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from eth_account.signers.local import LocalAccount
 
@@ -28,6 +28,9 @@ from sensetrail.errors import (
     UnfundedAccountError,
     VerificationError,
 )
+
+if TYPE_CHECKING:
+    from web3 import Web3
 
 DEVNET_CHAIN_IDS = frozenset({1337, 31337})
 """Chains whose accounts are throw-away by their nature: Ganache's and Anvil's (and Hardhat's) defaults."""
@@ -299,6 +302,18 @@ class Chain:
     def set_next_block_time(self, timestamp: int) -> None:
         """Set a devnet's next block's time, Unix seconds; it must not fall back."""
         self.request("evm_setNextBlockTimestamp", timestamp)
+
+    def web3(self) -> Web3:
+        """Give web3.py at this node, for what is not offered here: over the same kind of connection, with its limits.
+
+        Example:
+            >>> Chain("http://127.0.0.1:8545").web3().eth.gas_price  # doctest: +SKIP
+            1000000000
+        """
+        # Not before it is needed: web3.py takes most of a second to load.
+        from sensetrail.chain.provider import open_web3
+
+        return open_web3(self.endpoint)
 
     def close(self) -> None:
         """Hang up."""
