@@ -17,6 +17,7 @@ from sensetrail.cli import (
     chain_commands,
     dataset_commands,
     demo_command,
+    doctor_command,
     index_command,
     inspect_commands,
     model_commands,
@@ -78,6 +79,7 @@ for command in (
     renew_command.renew,
     inspect_commands.decode,
     demo_command.demo,
+    doctor_command.doctor,
 ):
     app.command()(command)
 for name, group in (

@@ -163,6 +163,11 @@ class Outbox:
             )
         return len(fresh)
 
+    def counts(self) -> tuple[int, int]:
+        """Give how many readings are not known to be on the chain, and how many are."""
+        ((waiting, known),) = self._rows("SELECT count(*) - total(accepted), total(accepted) FROM readings", ())
+        return int(waiting), int(known)
+
     def unsettled(self, device: Address, chain_sequence: int) -> list[Unsettled]:
         """Give the readings whose numbers the chain has used, by us or by another, we do not know yet."""
         rows = self._rows(
