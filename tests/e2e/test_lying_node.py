@@ -200,6 +200,21 @@ def test_a_forged_block_that_was_stored_already_goes_again(
     assert forged.lied
 
 
+@pytest.mark.parametrize(("junk", "kind"), [(None, LimitedNodeError), ({}, AnswerError)])
+def test_a_forged_block_goes_again_where_the_next_one_is_withheld(
+    told: Told, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, junk: object, kind: type[SensetrailError]
+) -> None:
+    """No child contradicts it then: what does not lead to the anchor is not kept, whatever ends the run."""
+    forged = Forger(told)
+    withheld = of(HEADERS, told.full + 1, lambda _: junk)
+    proxy.change = lambda call, response: withheld(call, forged(call, response))
+    monkeypatch.setattr(read, "BLOCKS_AT_ONCE", 1)
+    monkeypatch.setattr(wire, "TARGET_BYTES", 1)
+    monkeypatch.setattr(wire.Pace, "grow", lambda *_: setattr(_[0], "size", 1))
+    refused(told, proxy, tmp_path, kind)
+    assert forged.lied
+
+
 class Forger:
     """Serves a block without its last receipt, header and receipts in accord with each other."""
 
