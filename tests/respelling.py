@@ -163,13 +163,13 @@ def alter(value: Any, chance: random.Random) -> Any:
     """Alter a JSON value in one place: something else in a value's place, one more, one less, one twice."""
     holders = [each for each in _inside(value) if isinstance(each, dict | list) and each]
     if not holders:
-        return chance.choice(JUNK)
+        return copy.deepcopy(chance.choice(JUNK))
     # The deepest holders are many: the outer ones are taken as often.
     holder = chance.choice(holders[:3]) if chance.random() < 0.3 else chance.choice(holders)
     key: Any = chance.choice(list(holder)) if isinstance(holder, dict) else chance.randrange(len(holder))
     match chance.randrange(4):
         case 0:
-            holder[key] = chance.choice(JUNK)
+            holder[key] = copy.deepcopy(chance.choice(JUNK))
         case 1:
             del holder[key]
         case 2 if isinstance(holder, list):

@@ -26,9 +26,10 @@ from sensetrail.core.receipt import receipt_from_rpc
 from sensetrail.core.storage import device_state_slot
 from sensetrail.core.trie import ordered_root
 from sensetrail.errors import AnswerError, LimitedNodeError, ProofError, SensetrailError
-from sensetrail.indexer import read, sync
+from sensetrail.indexer import headers, read, sync
 from sensetrail.indexer.headers import get_header
 from sensetrail.indexer.heads import prove_states
+from sensetrail.indexer.store import Cursor, Store
 
 HEADERS = "eth_getBlockByNumber"
 RECEIPTS = "eth_getBlockReceipts"
@@ -58,6 +59,10 @@ class Told:
     @property
     def newest(self) -> int:
         return len(self.hashes) - 1
+
+    def header(self, number: int) -> dict[str, Any]:
+        found: dict[str, Any] = self.site.chain.request(HEADERS, hex(number), False)
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +203,41 @@ def test_a_forged_block_that_was_stored_already_goes_again(
     monkeypatch.setattr(wire.Pace, "grow", lambda *_: setattr(_[0], "size", 1))
     caught(told, proxy, tmp_path, "headers")
     assert forged.lied
+
+
+@pytest.mark.parametrize(("junk", "kind"), [(None, LimitedNodeError), ({}, AnswerError)])
+def test_forged_blocks_go_again_where_the_next_one_is_withheld(
+    told: Told, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, junk: object, kind: type[SensetrailError]
+) -> None:
+    """No child contradicts them then: what does not lead to the anchor is not kept, whatever ends the run."""
+    forged = Forger(told)
+    first = forged({"method": HEADERS, "params": [hex(told.full)]}, {"result": told.header(told.full)})
+    children = {hex(told.full): first["result"]}
+    for number in range(told.full + 1, told.full + 4):
+        parent = children[hex(number - 1)]["hash"]
+        children[hex(number)] = with_its_hash({**told.header(number), "parentHash": parent})
+    children[hex(told.full + 4)] = junk
+
+    def change(call: Call, response: Response) -> Response:
+        if call["method"] == HEADERS and call["params"][0] in children:
+            return {**response, "result": children[call["params"][0]]}
+        return forged(call, response)
+
+    proxy.change = change
+    monkeypatch.setattr(read, "BLOCKS_AT_ONCE", 1)
+    for module in (headers, read):
+        monkeypatch.setattr(module, "Pace", lambda size: wire.Pace(size=1, ceiling=1))
+    appended: list[int] = []
+    append = Store.append
+
+    def spy(store: Store, blocks: Any, recent: Any, cursor: Cursor) -> None:
+        appended.append(cursor.number)
+        append(store, blocks, recent, cursor)
+
+    monkeypatch.setattr(Store, "append", spy)
+    refused(told, proxy, tmp_path, kind)
+    assert forged.lied
+    assert told.full in appended
 
 
 class Forger:

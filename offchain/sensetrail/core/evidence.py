@@ -25,7 +25,7 @@ class Evidence(Protocol):
     """The chain as far as one block, the anchor.
 
     Each method verifies what it gives against the anchor's hash, or raises a VerificationError; where `proven` is
-    false, it gives the node's word.
+    false, it gives the node's word. Where a node does not give the evidence, it raises a ChainError.
     """
 
     @property
