@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
-import unicodedata
 
-_NOT_SHOWN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode categories of characters that a terminal obeys, hides or breaks lines at."""
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""What Python calls printable and no one can see: fillers, joiners, variation selectors."""
 _ODD = re.compile(r"[^ -~]")
 
 
@@ -28,10 +30,43 @@ def printable(text: str, limit: int | None = None) -> str:
     return shown if limit is None or len(shown) <= limit else shown[: max(0, limit - 3)] + "..."
 
 
+def printable_json(text: str) -> str:
+    """Escape what is not printable in a line of JSON, the JSON way: inside strings an escape means the same."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else json.dumps(character)[1:-1] for character in text)
+
+
+def is_visible(character: str) -> bool:
+    """Whether a character is neither control, format, bidi, separator, surrogate nor unassigned; a space is visible."""
+    return character.isprintable() and not _INVISIBLE.match(character)
+
+
 def _shown(character: str) -> str:
-    if unicodedata.category(character) not in _NOT_SHOWN and character.isprintable():
+    if is_visible(character):
         return character
     code = ord(character)
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+GUARDED = r"^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
+"""What a spreadsheet would take for a formula, full-width signs among them, or would after `unguarded`."""
+
+
+def guarded(text: str) -> str:
+    """Keep a spreadsheet from taking a CSV file's text cell for a formula: an apostrophe stands before it.
+
+    `unguarded` gives the text back.
+
+    Example:
+        >>> guarded("=1+1")
+        "'=1+1"
+    """
+    return f"'{text}" if re.match(GUARDED, text) else text
+
+
+def unguarded(text: str) -> str:
+    """Give a text cell back as it was before `guarded`."""
+    return text[1:] if text.startswith("'") and re.match(GUARDED, text) else text
