@@ -11,8 +11,25 @@ from hypothesis import strategies as st
 from sensetrail.core import nesting
 from sensetrail.core.nesting import MAX_DEPTH, require_shallow
 
-BRACKETS = [b"[", b"{", b"]", b"}", b"[" * 30, b"]" * 20]
-PIECES = st.sampled_from([*BRACKETS, b'"', b"\\", b'\\"', b"\\\\", b"y", b"Y", b"_", b"\x7f", "ü".encode()])
+PIECES = st.sampled_from(
+    [
+        b"[",
+        b"{",
+        b"]",
+        b"}",
+        b'"',
+        b"\\",
+        b'\\"',
+        b"\\\\",
+        b"y",
+        b"Y",
+        b"_",
+        b"\x7f",
+        "ü".encode(),
+        b"[" * 30,
+        b"]" * 20,
+    ]
+)
 
 
 def read(data: bytes) -> tuple[int, bool]:

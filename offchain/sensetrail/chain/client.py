@@ -229,7 +229,7 @@ class Chain:
         draft: dict[str, Any] = {"data": hex_word(data), "value": hex(value), "chainId": hex(self.chain_id)}
         if to is not None:
             draft["to"] = to
-        gas = self._ask(answers.quantity, "eth_estimateGas", {"from": sender, **draft}, sender=sender)
+        gas = self._ask(answers.quantity, "eth_estimateGas", {"from": sender, **draft}, "latest", sender=sender)
         base_fee = self._ask(answers.base_fee, "eth_getBlockByNumber", "latest", False)
         if sender not in self._nonces:
             self._nonces[sender] = self._ask(answers.quantity, "eth_getTransactionCount", sender, "pending")

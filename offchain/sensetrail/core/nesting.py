@@ -21,8 +21,8 @@ _STEP[[ord("]"), ord("}")]] = -1
 def require_shallow(data: bytes | memoryview) -> None:
     """Make sure that JSON is not nested too deep to be parsed.
 
-    Exact for UTF-8: brackets inside strings don't count. Of data that is no JSON, the part that a parser reads before
-    it gives up is bounded. Decode the data as UTF-8 before parsing it, since `json.loads` reads UTF-16 bytes, too.
+    Exact for UTF-8: brackets inside strings don't count. Of data that is no JSON, the part that a parser reads
+    before it gives up is bounded. Parse the data as UTF-8 only, since `json.loads` takes UTF-16 for JSON, too.
 
     Args:
         data: JSON text, UTF-8.
