@@ -13,6 +13,7 @@ from typing import Any
 from sensetrail.chain.wire import Pace, Wire, call, result_of
 from sensetrail.core.header import BlockHeader, header_from_rpc, json_bytes, json_integer
 from sensetrail.core.primitives import hex_word
+from sensetrail.core.seals import ISTANBUL
 from sensetrail.core.text import printable
 from sensetrail.errors import (
     AnswerError,
@@ -62,7 +63,7 @@ KNOWN_MEMBERS = frozenset(
 )
 """The members of a block that Ethereum's nodes give. A chain with others hashes its headers by rules of its own."""
 
-_ISTANBUL = "0x" + b"ctical byzantine fault tolerance".hex()
+_ISTANBUL = "0x" + ISTANBUL.hex()
 """`mixHash` of the chains whose validators seal blocks in `extraData`: IBFT and QBFT."""
 
 
