@@ -59,7 +59,7 @@ def is_whole(chain: Chain, workspace: Workspace) -> bool:
     """Whether the deployment is on the chain, and its record all that is left in the workspace."""
     deployment = workspace.deployment()
     verify_code(chain, deployment)
-    return sorted(path.name for path in workspace.root.iterdir()) == ["deployment.json"]
+    return sorted(path.name for path in workspace.root.iterdir()) == ["deployment.json", "node.json"]
 
 
 def signal_at_send(terminal: Terminal, proxy: Proxy, how: signal.Signals, *, after: bool) -> int:
@@ -199,7 +199,7 @@ def test_a_disk_that_fills_up_while_paying_has_room_for_the_record(
         shown = terminal.json("deploy")
         assert terminal.workspace.deployment().to_json() == shown
         assert mined(fresh_devnet, 2)
-        assert sorted(path.name for path in disk.iterdir()) == ["ballast", "deployment.json"]
+        assert sorted(path.name for path in disk.iterdir()) == ["ballast", "deployment.json", "node.json"]
 
 
 def test_a_record_that_cannot_be_written_in_the_end_is_written_by_the_next_run(

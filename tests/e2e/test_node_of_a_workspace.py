@@ -170,6 +170,6 @@ def test_the_second_node_s_secrets_are_not_shown(terminal: Terminal, node: Proxy
         url_file(tmp_path, url)
         for given in (url, "file:node-url"):
             said, to_do = terminal.fails(CHAIN, "index", "--rpc", node.url, "--second-node", given)
-            assert said == f"{second.url} refuses the password or key (401)"
+            assert said == f"block latest: {second.url} refuses the password or key (401)"
             shown = said + to_do + everything_in(terminal.workspace.root)
             assert not [text for text in SECRETS if text in shown]

@@ -70,7 +70,9 @@ def test_it_follows_the_nesting_as_a_reader_does_byte_by_byte(data: bytes, chunk
         assert not refused
 
 
-JSON = st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+JSON: st.SearchStrategy[object] = st.deferred(
+    lambda: st.text() | st.integers() | st.lists(JSON) | st.dictionaries(st.text(), JSON)
+)
 
 
 @given(JSON, st.integers(0, 70), st.booleans())

@@ -141,7 +141,10 @@ class Audit:
             else:
                 try:
                     yield Finding(number, name, Status.PASSED, step())
-                except (ChainError, DiskError, MissingExtraError) as error:
+                except DiskError:
+                    # No step failed: there was no room to take it.
+                    raise
+                except (ChainError, MissingExtraError) as error:
                     # No step failed: the evidence could not be looked at.
                     error.what = f"step {number}, {name}: {error.what}"
                     raise

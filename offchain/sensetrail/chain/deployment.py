@@ -17,6 +17,7 @@ from sensetrail.chain.sensor_registry import SensorRegistry
 from sensetrail.core.canonical import parse_json, parse_word
 from sensetrail.core.primitives import Address, address, hex_word, keccak256
 from sensetrail.errors import (
+    ChainError,
     ContractError,
     InputError,
     ManifestError,
@@ -209,7 +210,13 @@ def verify_code(chain: Chain, deployment: Deployment) -> None:
         VerificationError: It is not.
     """
     for name, where in ((SENSOR_REGISTRY, deployment.sensor_registry), (MODEL_REGISTRY, deployment.model_registry)):
-        expected, actual = load_artifact(name).code_digest, keccak256(chain.code(where))
+        code = chain.code(where)
+        if not code:
+            raise ChainError(
+                f"{chain.endpoint.name} has no contract at {where}, where {name} should be",
+                "wait until the node is up to date, or use another; check that deployment.json is this chain's",
+            )
+        expected, actual = load_artifact(name).code_digest, keccak256(code)
         if expected != actual:
             raise VerificationError(
                 f"the code at {where} is not {name}: keccak256 {hex_word(actual)}, expected {hex_word(expected)}",

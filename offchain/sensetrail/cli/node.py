@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 
 from sensetrail.cli.output import note
 from sensetrail.core.canonical import parse_json
-from sensetrail.errors import InputError, ManifestError, WorkspaceError
+from sensetrail.disk import write_whole
+from sensetrail.errors import DiskError, InputError, ManifestError, WorkspaceError
 
 if TYPE_CHECKING:
     from sensetrail.chain.client import Chain
@@ -104,18 +105,10 @@ def remember(node: Node, workspace: Workspace) -> None:
     if node.file is not None:
         value["file"] = str(node.file)
     text = json.dumps(value, indent=2) + "\n"
-    path, part = _path(workspace), _path(workspace).with_name(f".node.json.{os.getpid()}")
-    with suppress(OSError):
-        if path.is_file() and path.read_text(errors="replace") == text:
-            return
-        try:
-            with part.open("w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+    path = _path(workspace)
+    with suppress(DiskError):
+        if not path.is_file() or path.read_text(errors="replace") != text:
+            write_whole(path, text.encode())
 
 
 def _path(workspace: Workspace) -> Path:

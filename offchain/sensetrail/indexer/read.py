@@ -37,6 +37,8 @@ from sensetrail.indexer.scan import Strings, UnscannableError, scan_receipts
 
 BLOCKS_AT_ONCE = 2000
 """The most blocks without logs that are stored as one step."""
+NOBODY = "0x" + "00" * 20
+"""The zero address, in JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +296,12 @@ def prove_receipts(header: BlockHeader, listed: object, contracts: Sequence[byte
                 for data, receipt in zip(encoded, receipts, strict=True)
             ]
         )
+    if (
+        root != header.receipts_root
+        and _is_outside_the_block(listed)
+        and receipts_root(encoded[:-1]) == (header.receipts_root)
+    ):
+        return logs_of(header, receipts[:-1], contracts)
     if root != header.receipts_root and not receipts:
         # Nodes that pruned a block's receipts, or its transactions, give an empty list.
         raise lacks(f"the receipts of block {header.number}")
@@ -306,6 +314,12 @@ def prove_receipts(header: BlockHeader, listed: object, contracts: Sequence[byte
             actual=root,
         )
     return logs_of(header, receipts, contracts)
+
+
+def _is_outside_the_block(listed: object) -> bool:
+    """Whether the last receipt is one that Polygon's nodes add: of the chain's own doing, and in no header's root."""
+    last = listed[-1] if isinstance(listed, list) and listed else None
+    return isinstance(last, dict) and last.get("from") == last.get("to") == NOBODY
 
 
 def _with_zero_byte(encoded: bytes) -> bytes:
