@@ -10,6 +10,7 @@ from command import INDOOR_START, Terminal, readings_csv, terminal_at
 from conftest import Site, make_site
 from sensetrail.chain.client import Chain
 from sensetrail.gateway.outbox import Outbox
+from sensetrail.sensor.source import ReadOptions, read_source
 
 HEADER = "device,time,temperature,humidity\n"
 INPUT = 2
@@ -123,6 +124,31 @@ def test_a_pipe_and_options_that_cannot_be(terminal: Terminal) -> None:
         (("--device", "a/b"), "cannot be a name"),
     ):
         assert said in terminal.fails(INPUT, "post", file, "--check", *options)[0], options
+
+
+def test_an_export_is_read_back_as_it_was_written(terminal: Terminal) -> None:
+    """Negative numbers stay numbers, and a name that a spreadsheet would calculate comes back as the name."""
+    terminal.done("device", "new", "=A")
+    terminal.done("device", "register", "=A")
+    sent = [("=A", -40.0, 0.0), ("B", -0.01, 50.25), ("=A", -39.99, 100.5), ("B", 0.0, 50.0)]
+    terminal.done("post", write(terminal, rows(sent)), "--devnet-clock", "--anyway")
+    terminal.done("index")
+    terminal.done("query", "readings", "--out", "export.csv")
+    text = (terminal.folder / "export.csv").read_text()
+    assert ",-40," in text
+    assert '"\'=A"' in text
+    named = ReadOptions(columns={"device": "name"})
+    found = {
+        (name, *values)
+        for name, m in read_source(terminal.folder / "export.csv", named).measurements.items()
+        for values in zip(m.measured_at.tolist(), m.temperature.tolist(), m.humidity.tolist(), strict=True)
+    }
+    assert found == {
+        (name, INDOOR_START + 30 * i, round(100 * temperature), round(100 * humidity))
+        for i, (name, temperature, humidity) in enumerate(sent)
+    }
+    again = terminal.json("post", "export.csv", "--check", "--devnet-clock")
+    assert again["transactions"] == 0
 
 
 def test_a_rehearsal_leaves_the_outbox_as_it_is(tmp_path: Path, site: Site) -> None:

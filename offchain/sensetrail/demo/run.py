@@ -278,7 +278,7 @@ class Demo:
             points = list(PAPER_POINTS)
             return points, law(np.array(points)).tolist()
         temperature, humidity = held_out.temperature / 100, held_out.humidity / 100
-        points = [round(float(q), 1) for q in np.quantile(temperature, (0.95, 0.75, 0.5, 0.25, 0.05))]
+        points = [round(float(q), 2) for q in np.quantile(temperature, (0.95, 0.75, 0.5, 0.25, 0.05))]
         nearest = [np.argsort(np.abs(temperature - point))[:15] for point in points]
         return points, [float(np.mean(humidity[index])) for index in nearest]
 
