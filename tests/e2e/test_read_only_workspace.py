@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -15,6 +16,7 @@ from conftest import Site, make_site
 from disks import fill, make_read_only, small_disk
 from proxy import Call, running_proxy
 from sensetrail.chain.client import Chain
+from sensetrail.workspace import Workspace
 
 INPUT, KEY = 2, 3
 EACH = 20
@@ -83,23 +85,31 @@ def test_another_user_reads_a_workspace_that_only_its_owner_may_write(terminal: 
     setpriv = shutil.which("setpriv")
     if os.geteuid() != 0 or setpriv is None:
         pytest.skip("only root can become another user")
-    for folder in (terminal.folder, *terminal.folder.parents[:3]):
-        folder.chmod(0o755)
-    user = Terminal(
-        terminal.folder,
-        {**terminal.environment, "HOME": "/nonexistent", "TMPDIR": "/var/tmp"},  # noqa: S108
-        (setpriv, "--reuid=65534", "--clear-groups", str(Path(sys.executable).parent / "sensetrail")),
-    )
-    assert len(user.json("query", "readings")) == 2 * EACH
-    assert "nothing is touched" in user.done("taint")
-    said, to_do = user.fails(INPUT, "index")
-    assert "this user may not write to" in said
-    assert "permission" in to_do
-    for file in terminal.workspace.keys().values():
-        file.chmod(0o600)
-    assert "this user may not read" in user.fails(KEY, "device", "fund", "A")[0]
-    terminal.workspace.root.chmod(0o700)
-    assert "this user may not enter the folder" in user.fails(INPUT, "query", "devices")[0]
+    # Not below pytest's own folders, which it closes to others whenever it starts.
+    with TemporaryDirectory(dir="/var/tmp") as name:
+        folder = Path(name)
+        root = folder / "sensetrail-workspace"
+        shutil.copytree(terminal.workspace.root, root)
+        for each in (folder, root):
+            each.chmod(0o755)
+        user = Terminal(
+            folder,
+            {**terminal.environment, "HOME": "/nonexistent", "TMPDIR": "/var/tmp"},  # noqa: S108
+            (setpriv, "--reuid=65534", "--clear-groups", str(Path(sys.executable).parent / "sensetrail")),
+        )
+        assert len(user.json("query", "readings")) == 2 * EACH
+        assert "nothing is touched" in user.done("taint")
+        said, to_do = user.fails(INPUT, "index")
+        assert "this user may not write to" in said
+        assert "permission" in to_do
+        for file in Workspace(root).keys().values():
+            file.chmod(0o600)
+        assert "this user may not read" in user.fails(KEY, "device", "fund", "A")[0]
+        root.chmod(0o700)
+        assert "this user may not enter the folder" in user.fails(INPUT, "query", "devices")[0]
+        root.chmod(0o755)
+        folder.chmod(0o700)
+        assert f"this user may not enter the folder {folder}" in user.fails(INPUT, "query", "devices")[0]
 
 
 def test_a_full_disk_is_read_and_what_is_written_is_called_full(site: Site, terminal: Terminal) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -243,26 +244,28 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
         assert said in caught.value.what, name
 
 
-def test_who_lacks_a_permission_is_told_which(tmp_path: Path) -> None:
+def test_who_lacks_a_permission_is_told_which() -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
-    for each in (tmp_path, *tmp_path.parents[:3]):
-        each.chmod(0o755)
-    (tmp_path / "secret").write_bytes(b"x")
-    (tmp_path / "secret").chmod(0)
-    (tmp_path / "closed").mkdir(mode=0o700)
     code = (
         "import sys, os\nos.setuid(65534)\nroot = Path(sys.argv[1])\n"
         "for act in (lambda: read_whole(root / 'secret', 9), lambda: read_whole(root / 'closed/file', 9),\n"
         "            lambda: write_whole(root / 'new', b'x'), lambda: write_new(root / 'new', b'x')):\n"
         "    try: act()\n    except DiskError as e: print(type(e).__name__, e.what)\n"
     )
-    said = in_a_child(code, tmp_path).splitlines()
+    # Not below pytest's own folders, which it closes to others whenever it starts.
+    with TemporaryDirectory(dir="/var/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "secret").write_bytes(b"x")
+        (folder / "secret").chmod(0)
+        (folder / "closed").mkdir(mode=0o700)
+        said = in_a_child(code, folder).splitlines()
     assert said == [
-        f"DiskError this user may not read {tmp_path}/secret",
-        f"DiskError this user may not enter the folder {tmp_path}/closed",
-        f"ReadOnlyError this user may not write to the folder {tmp_path}",
-        f"ReadOnlyError this user may not write to the folder {tmp_path}",
+        f"DiskError this user may not read {name}/secret",
+        f"DiskError this user may not enter the folder {name}/closed",
+        f"ReadOnlyError this user may not write to the folder {name}",
+        f"ReadOnlyError this user may not write to the folder {name}",
     ]
 
 

@@ -100,8 +100,9 @@ def _read_only(path: Path) -> Explanation:
 
 def _denied(path: Path) -> Explanation:
     to_do = "give this user the permission (ls -ld shows who has it), or run the command as a user who has it"
-    for folder in reversed(path.parents):
-        if folder.is_dir() and not os.access(folder, os.X_OK):
+    # From the top down: what lies below a folder that may not be entered does not even seem to exist.
+    for folder in reversed(path.absolute().parents):
+        if os.path.isdir(folder) and not os.access(folder, os.X_OK):  # noqa: PTH112
             return DiskError, f"this user may not enter the folder {folder}", to_do
     if not os.path.lexists(path):
         return ReadOnlyError, f"this user may not write to the folder {path.parent}", to_do

@@ -33,7 +33,8 @@ def room(folder: Path) -> Room:
     there = next((each for each in (folder, *folder.parents) if os.path.exists(each)), Path("/"))  # noqa: PTH110
     with explained(folder):
         found = os.statvfs(there)
-    return Room(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize, there.is_dir() and is_writable(there))
+    is_folder = os.path.isdir(there)  # noqa: PTH112 - which raises where it may not be looked at
+    return Room(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize, is_folder and is_writable(there))
 
 
 def is_writable(path: Path) -> bool:

@@ -58,6 +58,8 @@ def _tried(path: Path) -> DiskError | None:
     """Do with the files what SQLite does; give what the system says against it, if anything."""
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
+        # As SQLite does: the folders above the working directory count for it, too.
+        path = path.absolute()
         for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
             require_regular(file)
             if not os.path.lexists(file):
