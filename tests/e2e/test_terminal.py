@@ -176,6 +176,6 @@ def test_a_doctor_works_where_nothing_does(tmp_path: Path) -> None:
     (workspace / "deployment.json").write_bytes(b"")
     (workspace / "outbox.sqlite").write_bytes(b"not a database" * 100)
     found = empty.json("doctor", "--rpc", "http://127.0.0.1:1")
-    assert "DAMAGED: broken" in found["keys"]
+    assert "ADDRESS: broken" in found["keys"]
     assert "PROBLEM" in found["contracts"]
     assert "PROBLEM" in found["outbox"]

@@ -120,7 +120,9 @@ class _Checkup:
                 key_address(path)
             except SensetrailError:
                 damaged.append(name)
-        return f"{len(keys)} device keys" + (f", DAMAGED: {', '.join(map(printable, damaged))}" if damaged else "")
+        return f"{len(keys)} device keys" + (
+            f", DAMAGED, OR WITHOUT AN ADDRESS: {', '.join(map(printable, damaged))}" if damaged else ""
+        )
 
     def outbox(self) -> str:
         from sensetrail.gateway.outbox import Outbox

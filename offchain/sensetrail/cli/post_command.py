@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from itertools import chain as chained
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -131,7 +132,8 @@ def post(
     registry = SensorRegistry(chain, deployment.sensor_registry)
     if devnet_clock:
         _require_devnet(chain)
-    devices = _registered(registry, keystores)
+    ask = cache(lambda: password("Password of the device keys"))
+    devices = _registered(registry, keystores, ask)
     given = {name: (devices[name], readings) for name, readings in source.measurements.items()}
     with err.status("judging"):
         ahead = forecast(
@@ -151,7 +153,7 @@ def post(
     if not devnet_clock:
         _require_past(registry, devices, source.measurements)
     _require_mostly_legal(ahead, anyway)
-    sent = _send(place, registry, keystores, given, account, own, batch_size, devnet_clock, as_json)
+    sent = _send(place, registry, keystores, given, ask, account, own, batch_size, devnet_clock, as_json)
     report(sent, source, as_json)
 
 
@@ -170,23 +172,21 @@ def _source(file: Path | None, simulate: str | None, options: ReadOptions) -> So
 
 def _keystore(place: Workspace, name: str) -> Path:
     """Find a device's keystore by its name, or by its address: exports of `query` name devices by that."""
-    from sensetrail.sensor.keystore import key_address
+    from sensetrail.sensor.keystore import names_of
 
-    if name.startswith("0x"):
-        by_address = {key_address(path): path for path in place.keys().values()}
-        return by_address.get(device_address(place, name)) or device_keystore(place, name)
-    return device_keystore(place, name)
+    known = names_of(place.keys()) if name.startswith("0x") else {}
+    return device_keystore(place, known.get(device_address(place, name), name) if known else name)
 
 
-def _registered(registry: SensorRegistry, keystores: Mapping[str, Path]) -> dict[str, Address]:
-    """Give each device's address.
+def _registered(registry: SensorRegistry, keystores: Mapping[str, Path], ask: Callable[[], str]) -> dict[str, Address]:
+    """Give each device's address; a keystore that does not say it is opened with the password.
 
     Raises:
         UnknownDeviceError: One is not registered, or is revoked.
     """
     from sensetrail.sensor.keystore import key_address
 
-    devices = {name: key_address(path) for name, path in keystores.items()}
+    devices = {name: key_address(path, ask) for name, path in keystores.items()}
     for name, device in devices.items():
         record = registry.record(device)
         if not record.registered_at or record.revoked_at:
@@ -230,6 +230,7 @@ def _send(
     registry: SensorRegistry,
     keystores: Mapping[str, Path],
     given: Mapping[str, tuple[Address, Measurements]],
+    ask: Callable[[], str],
     account: Path | None,
     own: bool,
     batch_size: int,
@@ -242,7 +243,7 @@ def _send(
 
     chain = registry.chain
     relayer = None if own else paying_account(chain, account)
-    secret = password("Password of the device keys")
+    secret = ask()
     # All keys are opened and all readings queued before the first is sent: an error here has sent nothing.
     accounts = [open_account(path, secret) for path in keystores.values()] if own else []
     keys = [] if own else [open_key(path, secret) for path in keystores.values()]

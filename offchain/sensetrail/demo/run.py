@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from sensetrail.dataset.folder import Dataset, write_dataset
 from sensetrail.demo import sections
 from sensetrail.demo.send import ADMIN, DEVICE_ETHER, DemoSender, Outcome, count_attacks, count_clean, demo_key
 from sensetrail.demo.stream import Attack, Message, build_stream
+from sensetrail.disk import temporary_folder, write_whole
 from sensetrail.errors import AuditError, InputError
 from sensetrail.indexer.evidence import NodeEvidence
 from sensetrail.indexer.index import index
@@ -185,8 +185,8 @@ class Demo:
         self._anchor(deployment, dataset)
         failed = self._audit(deployment, dataset)
         page = self.workspace.root / "report.html"
-        page.write_text(render_page("Sensetrail demo", sections.LEAD, self.sections), encoding="utf-8")
-        (self.workspace.root / "report.json").write_text(json.dumps(self.results, indent=2) + "\n")
+        write_whole(page, render_page("Sensetrail demo", sections.LEAD, self.sections).encode())
+        write_whole(self.workspace.root / "report.json", f"{json.dumps(self.results, indent=2)}\n".encode())
         if failed:
             raise AuditError(f"audit step {failed[0].number} ({failed[0].name}) failed", f"see {page}")
         return page
@@ -247,7 +247,7 @@ class Demo:
         temperatures, truth = self._table_1_points(held_out)
         steps = _counted(self.on_progress, "validity experiment", 2 * len(SEEDS))
         direct = direct_rows((outcome.message for outcome in outcomes), held_out)
-        with TemporaryDirectory() as folder:
+        with temporary_folder() as folder:
             result = run_validity(
                 rows.take(~is_held_out),
                 direct,
@@ -256,7 +256,7 @@ class Demo:
                 DEFAULT_HUMIDITY,
                 SEEDS,
                 steps,
-                Path(folder),
+                folder,
             )
         self.results["validity"] = {
             "temperatures": temperatures,
@@ -301,7 +301,7 @@ class Demo:
         section = sections.traceability(result, PAPER_ACCURACY, self.room.simulated)
         self._tell(section)
         if section.figure is not None:
-            (self.workspace.root / "figure-4.png").write_bytes(section.figure.png)
+            write_whole(self.workspace.root / "figure-4.png", section.figure.png)
         self._keep("device", result.shuffled, dataset, DEFAULT_DEVICE)
 
     def _humidity(self, dataset: Dataset) -> None:
