@@ -162,7 +162,7 @@ def test_another_row_in_the_same_second_is_refused_and_the_same_row_is_one_readi
 def test_nothing_is_deployed_where_the_deployment_cannot_be_written(guard: Guard) -> None:
     said, _ = guard.fails(INPUT, "deploy", "--workspace", guard.write("file", "no folder"))
     assert "file is a file, not a folder" in said
-    assert "file: " in guard.fails(INPUT, "demo", "--out", "file")[0]
+    assert "file is a file, not a folder" in guard.fails(INPUT, "demo", "--out", "file")[0]
 
 
 def test_a_dataset_is_not_replaced_by_another(guard: Guard) -> None:

@@ -132,7 +132,7 @@ class Chain:
         """Give the logs of some contracts in a range of blocks, both ends included, in the order of the chain.
 
         Args:
-            addresses: The contracts.
+            addresses: The contracts; none for all.
             from_block: First height.
             to_block: Last height.
             topics: What the first topics must be; None for any.
@@ -147,7 +147,8 @@ class Chain:
         def read(answer: object) -> list[Log]:
             found = answers.logs(answer)
             for log in found:
-                is_wanted = log.address in addresses and from_block <= log.block_number <= to_block
+                is_ours = not addresses or log.address in addresses
+                is_wanted = is_ours and from_block <= log.block_number <= to_block
                 if not is_wanted or not _match(log.topics, topics):
                     raise ValueError(f"a log of block {log.block_number} that was not asked for")
             return sorted(found, key=lambda log: (log.block_number, log.log_index))
