@@ -41,6 +41,7 @@ from sensetrail.cli.session import (
     password,
     paying_account,
 )
+from sensetrail.core.text import printable
 from sensetrail.errors import ChainError, InputError, UnknownDeviceError
 from sensetrail.workspace import Workspace
 
@@ -187,6 +188,12 @@ def _registered(registry: SensorRegistry, keystores: Mapping[str, Path]) -> dict
     from sensetrail.sensor.keystore import key_address
 
     devices = {name: key_address(path) for name, path in keystores.items()}
+    names = {device: name for name, device in devices.items()}
+    for name, device in devices.items():
+        if names[device] != name:
+            raise InputError(
+                f"{printable(name)!r} and {printable(names[device])!r} are the same device", "call it by one name"
+            )
     for name, device in devices.items():
         record = registry.record(device)
         if not record.registered_at or record.revoked_at:

@@ -90,7 +90,7 @@ def read_options(
     """
     from sensetrail.sensor.columns import COLUMNS, parse_pairs
     from sensetrail.sensor.csv_table import Dialect, LastLine, parse_delimiter
-    from sensetrail.sensor.moments import Clock, TimeUnit, parse_zone
+    from sensetrail.sensor.moments import Clock, TimeUnit, parse_form, parse_zone
     from sensetrail.sensor.quantities import UNITS, parse_unit
     from sensetrail.sensor.source import ReadOptions
 
@@ -103,7 +103,7 @@ def read_options(
         clock=Clock(
             None if zone is None else parse_zone(zone),
             None if time_unit is None else _one_of(TimeUnit, time_unit, "--time-unit"),
-            time_format,
+            None if time_format is None else parse_form(time_format),
             any_time,
         ),
         dialect=Dialect(

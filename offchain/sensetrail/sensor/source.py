@@ -23,11 +23,11 @@ from sensetrail.core.names import device_name
 from sensetrail.core.reading import Measurements
 from sensetrail.core.text import printable, unguarded
 from sensetrail.errors import InputError, ReadingError
-from sensetrail.sensor.columns import COLUMNS, Columns, find_columns
+from sensetrail.sensor.columns import COLUMNS, Columns, find_columns, is_column, require_zone
 from sensetrail.sensor.csv_table import Dialect, TextTable, open_table
 from sensetrail.sensor.moments import LONGEST_FALL, LONGEST_JUMP, Clock, Moment, parse_moment, require_plausible, settle
 from sensetrail.sensor.parquet_table import Cell, open_parquet, parquet_files, partition, read_rows
-from sensetrail.sensor.quantities import UNITS, Numbers, Unit, hundredths
+from sensetrail.sensor.quantities import UNITS, Numbers, Unit, hundredths, spelt_unit
 
 FOREIGN = {
     b"PK\x03\x04": "a spreadsheet or another ZIP archive",
@@ -212,6 +212,8 @@ class _Reading:
     names: dict[str, str] = field(default_factory=dict)
     units: Mapping[str, Unit] = field(default_factory=dict)
     first_skipped: ReadingError | None = None
+    called: str = ""
+    """What the file calls the device that the user names for all rows."""
 
     def read_folder(self, folder: Path) -> None:
         """Read a folder of Parquet files as one table."""
@@ -269,7 +271,7 @@ class _Reading:
         with open_parquet(file, name) as table:
             header = table.schema_arrow.names
             if self.options.device is not None:
-                constants = {**constants, "device": self.options.device}
+                constants = {"device": self.options.device, **constants}
             constants = {part: value for part, value in constants.items() if part in COLUMNS and part not in header}
             known = header + list(constants)
             columns = self._columns(known, name)
@@ -307,6 +309,8 @@ class _Reading:
 
     def _note(self, columns: Columns) -> None:
         """Note what the columns of the file that is read next are."""
+        zone = self.options.clock.zone
+        require_zone(self.name, columns.names["time"], zone.key if zone else None)
         self.units = columns.units
         self.understood.columns = columns.names
         self.understood.units = {**self.understood.units, **columns.units}
@@ -320,6 +324,8 @@ class _Reading:
                     raise cells
                 device, row = self._row(file, number, cells)
             except ReadingError as error:
+                if not isinstance(cells, ReadingError):
+                    self._require_no_header(f"{file}, row {number}", cells)
                 if self.options.skip_invalid:
                     self.understood.skipped[_reason(error)] += 1
                     self.first_skipped = self.first_skipped or ReadingError(
@@ -332,6 +338,25 @@ class _Reading:
             pieces.setdefault(device, []).append(row)
         for device, piece in pieces.items():
             self.rows.setdefault(device, []).append(piece)
+
+    def _require_no_header(self, where: str, cells: tuple[Cell, Cell, Cell, Cell]) -> None:
+        """Refuse a row that gives the columns below it other names or units: it cannot be just left out."""
+        texts = {part: cell.strip() for part, cell in zip(COLUMNS, cells, strict=True) if isinstance(cell, str)}
+        said = {part: texts.get(part, "") for part in UNITS}
+        units = {part: spelt_unit(text, part) for part, text in said.items() if not re.search(r"\d", text)}
+        other = {part: unit for part, unit in units.items() if unit not in (None, self.units[part])}
+        if other:
+            named = " ".join(f"--unit {part}={unit}" for part, unit in other.items())
+            raise InputError(f"{where} names the units of the columns", f"say them, and remove the row: {named}")
+        names = self.understood.columns
+        values = [text for part, text in texts.items() if part != "device" and text]
+        if any(is_column(text) or text in names.values() for text in values) and any(
+            text.casefold() != names[part].casefold() for part, text in texts.items() if names[part]
+        ):
+            raise InputError(
+                f"{where} is a second header, and its columns are others than the first one's",
+                "divide the file there into two",
+            )
 
     def _row(self, file: str, number: int, cells: tuple[Cell, Cell, Cell, Cell]) -> tuple[str, _Row]:
         device, time, temperature, humidity = cells
@@ -346,6 +371,15 @@ class _Reading:
 
     def _device(self, cell: Cell) -> str:
         text = "" if cell is None else str(cell).strip(" ")
+        if self.options.device is not None:
+            self.called = self.called or text
+            if text and text != self.called:
+                raise InputError(
+                    f"{self.name}: --device names one device, and the file has {printable(self.called, 40)!r} and "
+                    f"{printable(text, 40)!r}",
+                    "leave out --device, or give each device's rows in a file of their own",
+                )
+            text = self.options.device
         if text not in self.names:
             try:
                 self.names[text] = device_name(text)
