@@ -28,8 +28,8 @@ _HINTS = {
 OFFERED = 60
 """The most characters of a name that is offered."""
 _OFFSET = re.compile(r"\b(?:gmt|utc)\s*(?P<sign>[+\-\u2212])\s*(?P<hours>\d{1,2})(?::?(?P<minutes>\d\d))?")
-_LOCAL = frozenset(  # noqa: SIM905 - shorter than a list
-    "local|cet|cest|mez|mesz|eet|eest|bst|ist|jst|aest|aedt|nzst|nzdt|est|edt|cst|cdt|mst|mdt|pst|pdt".split("|")
+_LOCAL = re.compile(
+    r"\b(?:local|cet|cest|mez|mesz|eet|eest|bst|ist|jst|aest|aedt|nzst|nzdt|est|edt|cst|cdt|mst|mdt|pst|pdt)\b"
 )
 """What names of columns say of zones besides UTC."""
 _WITH_UNIT = re.compile(
@@ -115,9 +115,8 @@ def require_zone(file: str, name: str, zone: str | None) -> None:
     Raises:
         InputError: The name says an offset or a zone, and the user none; or it says UTC, and the user another.
     """
-    plain = _plain(name)
+    plain = _plain(name).replace("_", " ")
     offset = _OFFSET.search(plain)
-    words = set(re.split(r"[^a-z]+", plain))
     column = f"{file}: column {printable(name, 40)!r}"
     if offset is not None and (hours := int(offset["hours"])) + int(offset["minutes"] or 0):
         if zone is None:
@@ -127,10 +126,10 @@ def require_zone(file: str, name: str, zone: str | None) -> None:
                 "name a zone that has it" if int(offset["minutes"] or 0) or hours > 12 else f"say so: --zone {whole}"
             )
             raise InputError(f"{column} says an offset from UTC", to_do)
-    elif words & _LOCAL:
+    elif _LOCAL.search(plain):
         if zone is None:
             raise InputError(f"{column} says that its times are local", "say which zone's: --zone Europe/Berlin")
-    elif words & {"utc", "gmt"} and zone not in (None, "UTC", "GMT", "Etc/UTC", "Etc/GMT"):
+    elif re.search(r"\b(?:utc|gmt)\b", plain) and zone not in (None, "UTC", "GMT", "Etc/UTC", "Etc/GMT"):
         raise InputError(f"{column} says UTC, and --zone says {zone}", "leave out --zone")
 
 

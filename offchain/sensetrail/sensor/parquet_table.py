@@ -5,6 +5,7 @@ The first row of data has the number 2, as in a CSV file with the same rows.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -36,7 +37,8 @@ def parquet_files(folder: Path) -> list[Path]:
     """
     found = [
         path
-        for path in folder.rglob("*")
+        for parent, _, names in os.walk(folder, onerror=_unreadable)
+        for path in (Path(parent, name) for name in names)
         if path.suffix.casefold() in (".parquet", ".pq")
         and path.is_file()
         and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
@@ -46,6 +48,11 @@ def parquet_files(folder: Path) -> list[Path]:
             f"{printable(str(folder))} holds no Parquet file", "name a file, or a folder of .parquet files"
         )
     return sorted(found, key=lambda path: [_natural(part) for part in path.relative_to(folder).parts])
+
+
+def _unreadable(error: OSError) -> None:
+    """Refuse a folder that cannot be listed: its readings would be missing, and nobody would know."""
+    raise error
 
 
 def partition(path: Path, folder: Path) -> dict[str, str]:

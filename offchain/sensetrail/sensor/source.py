@@ -100,8 +100,8 @@ class Understood:
     def time_words(self) -> list[str]:
         """Say how times are written, and how they were taken."""
         local, exact = self.times["local"], self.times["with an offset"]
-        said = [f"{local} times without an offset taken as {self.zone}"] if local else []
-        return said + ([f"{exact} times with an offset, or counted from 1970"] if exact else [])
+        said = [f"{_times(local)} without an offset taken as {self.zone}"] if local else []
+        return said + ([f"{_times(exact)} with an offset, or counted from 1970"] if exact else [])
 
     def lines(self) -> list[str]:
         """Say it for people, a line each."""
@@ -422,6 +422,10 @@ class _Reading:
                 )
             found.append(reading)
         return found
+
+
+def _times(count: int) -> str:
+    return f"{count} time{'s' * (count != 1)}"
 
 
 def _opened(source: Path | BinaryIO, stack: ExitStack) -> io.BufferedReader:
