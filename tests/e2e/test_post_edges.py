@@ -82,3 +82,12 @@ def test_a_folder_that_nobody_may_list_is_not_left_out() -> None:
     python = Path(Terminal(Path()).command[0]).with_name("python")
     said = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, cwd="/")
     assert said.stdout == "refused\n"
+
+
+def test_a_check_refuses_own_transactions_of_a_key_that_signs_none(terminal: Terminal) -> None:
+    terminal.done("device", "new", "chip", "--p256")
+    terminal.done("device", "register", "chip")
+    readings_csv(terminal.folder / "r.csv", ["chip"], 2)
+    wrong, _ = terminal.fails(3, "post", "r.csv", "--check", "--own", "--devnet-clock")
+    assert "signs batches but no transactions" in wrong
+    terminal.done("post", "r.csv", "--check", "--devnet-clock")

@@ -110,6 +110,7 @@ def post(
     """
     from sensetrail.chain.sensor_registry import SensorRegistry
     from sensetrail.gateway.forecast import forecast
+    from sensetrail.sensor.keystore import require_account
 
     place = Workspace(workspace)
     options = read_options(
@@ -128,6 +129,8 @@ def post(
     )
     source = _source(file, simulate, options)
     keystores = {name: _keystore(place, name) for name in source.measurements}
+    for path in keystores.values() if own else ():
+        require_account(path)
     chain, deployment = connect_deployment(rpc, place)
     registry = SensorRegistry(chain, deployment.sensor_registry)
     if devnet_clock:

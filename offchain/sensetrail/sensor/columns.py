@@ -99,9 +99,35 @@ def find_columns(
     return Columns(places, names, found_units)
 
 
-def is_column(name: str) -> bool:
-    """Whether a text is a name by which a column of readings is found."""
-    return any(_fitting([name], part) for part in COLUMNS)
+def require_no_header(
+    where: str, cells: Mapping[str, str], names: Mapping[str, str], units: Mapping[str, Unit]
+) -> None:
+    """Refuse a row that gives the columns below it other names or units: it cannot be just left out.
+
+    Args:
+        where: The row, for messages.
+        cells: Its texts, by the part that their column holds.
+        names: The columns' names.
+        units: Of temperature and humidity, as they are taken.
+
+    Raises:
+        InputError: It is such a row.
+    """
+    texts = {part: text.strip() for part, text in cells.items()}
+    said = {part: spelt_unit(texts[part], part) for part in UNITS if not re.search(r"\d", texts.get(part, "0"))}
+    other = [f"--unit {part}={unit}" for part, unit in said.items() if unit not in (None, units[part])]
+    if other:
+        raise InputError(f"{where} names the units of the columns", f"say them, and remove the row: {' '.join(other)}")
+    is_header = any(
+        text in names.values() or any(_fitting([text], held) for held in COLUMNS)
+        for part, text in texts.items()
+        if part != "device" and text
+    )
+    if is_header and any(_plain(text) != _plain(names[part]) for part, text in texts.items() if names[part]):
+        raise InputError(
+            f"{where} is a second header, and its columns are others than the first one's",
+            "divide the file there into two",
+        )
 
 
 def require_zone(file: str, name: str, zone: str | None) -> None:

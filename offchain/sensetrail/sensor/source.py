@@ -23,11 +23,11 @@ from sensetrail.core.names import device_name
 from sensetrail.core.reading import Measurements
 from sensetrail.core.text import printable, unguarded
 from sensetrail.errors import InputError, ReadingError
-from sensetrail.sensor.columns import COLUMNS, Columns, find_columns, is_column, require_zone
+from sensetrail.sensor.columns import COLUMNS, Columns, find_columns, require_no_header, require_zone
 from sensetrail.sensor.csv_table import Dialect, TextTable, open_table
 from sensetrail.sensor.moments import LONGEST_FALL, LONGEST_JUMP, Clock, Moment, parse_moment, require_plausible, settle
 from sensetrail.sensor.parquet_table import Cell, open_parquet, parquet_files, partition, read_rows
-from sensetrail.sensor.quantities import UNITS, Numbers, Unit, hundredths, spelt_unit
+from sensetrail.sensor.quantities import UNITS, Numbers, Unit, hundredths
 
 FOREIGN = {
     b"PK\x03\x04": "a spreadsheet or another ZIP archive",
@@ -325,7 +325,8 @@ class _Reading:
                 device, row = self._row(file, number, cells)
             except ReadingError as error:
                 if not isinstance(cells, ReadingError):
-                    self._require_no_header(f"{file}, row {number}", cells)
+                    texts = {part: cell for part, cell in zip(COLUMNS, cells, strict=True) if isinstance(cell, str)}
+                    require_no_header(f"{file}, row {number}", texts, self.understood.columns, self.units)
                 if self.options.skip_invalid:
                     self.understood.skipped[_reason(error)] += 1
                     self.first_skipped = self.first_skipped or ReadingError(
@@ -338,25 +339,6 @@ class _Reading:
             pieces.setdefault(device, []).append(row)
         for device, piece in pieces.items():
             self.rows.setdefault(device, []).append(piece)
-
-    def _require_no_header(self, where: str, cells: tuple[Cell, Cell, Cell, Cell]) -> None:
-        """Refuse a row that gives the columns below it other names or units: it cannot be just left out."""
-        texts = {part: cell.strip() for part, cell in zip(COLUMNS, cells, strict=True) if isinstance(cell, str)}
-        said = {part: texts.get(part, "") for part in UNITS}
-        units = {part: spelt_unit(text, part) for part, text in said.items() if not re.search(r"\d", text)}
-        other = {part: unit for part, unit in units.items() if unit not in (None, self.units[part])}
-        if other:
-            named = " ".join(f"--unit {part}={unit}" for part, unit in other.items())
-            raise InputError(f"{where} names the units of the columns", f"say them, and remove the row: {named}")
-        names = self.understood.columns
-        values = [text for part, text in texts.items() if part != "device" and text]
-        if any(is_column(text) or text in names.values() for text in values) and any(
-            text.casefold() != names[part].casefold() for part, text in texts.items() if names[part]
-        ):
-            raise InputError(
-                f"{where} is a second header, and its columns are others than the first one's",
-                "divide the file there into two",
-            )
 
     def _row(self, file: str, number: int, cells: tuple[Cell, Cell, Cell, Cell]) -> tuple[str, _Row]:
         device, time, temperature, humidity = cells
