@@ -131,3 +131,13 @@ def test_attackers_have_names_that_no_sensor_has() -> None:
     made = Room.of("a file", sensors)
     assert made.attackers == {Attack.UNKNOWN_DEVICE: "stranger'", Attack.REVOKED_DEVICE: "revoked sensor'"}
     hold(made, stream_of(made))
+
+
+@pytest.mark.parametrize("degrees", [-327.68, 327.67])
+def test_jumps_stay_inside_what_a_reading_can_hold(degrees: float) -> None:
+    """A sensor that is stuck at the end of its scale is a sensor, too."""
+    count = 1500
+    times = START + 60 * np.arange(count)
+    stuck = Measurements.of(times, np.full(count, round(100 * degrees)), np.full(count, 100_00))
+    made = Room.of("a file", {"sensor": stuck})
+    hold(made, stream_of(made))

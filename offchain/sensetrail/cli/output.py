@@ -54,8 +54,16 @@ def line_width() -> int | None:
     return shutil.get_terminal_size().columns
 
 
-out = Console(width=line_width() or WIDTH_WITHOUT_TERMINAL, highlight=False)
-err = Console(stderr=True, highlight=False)
+class _Console(Console):
+    """Goes on where nobody reads any more: what a command does matters more than what it says."""
+
+    def on_broken_pipe(self) -> None:
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
+out = _Console(width=line_width() or WIDTH_WITHOUT_TERMINAL, highlight=False)
+err = _Console(stderr=True, highlight=False)
 
 
 def print_json(value: Any) -> None:

@@ -42,6 +42,7 @@ from sensetrail.cli.session import (
     password,
     paying_account,
 )
+from sensetrail.core.text import printable
 from sensetrail.errors import ChainError, InputError, UnknownDeviceError
 from sensetrail.workspace import Workspace
 
@@ -110,6 +111,7 @@ def post(
     """
     from sensetrail.chain.sensor_registry import SensorRegistry
     from sensetrail.gateway.forecast import forecast
+    from sensetrail.sensor.keystore import require_account
 
     place = Workspace(workspace)
     options = read_options(
@@ -128,6 +130,8 @@ def post(
     )
     source = _source(file, simulate, options)
     keystores = {name: _keystore(place, name) for name in source.measurements}
+    for path in keystores.values() if own else ():
+        require_account(path)
     chain, deployment = connect_deployment(rpc, place)
     registry = SensorRegistry(chain, deployment.sensor_registry)
     if devnet_clock:
@@ -187,6 +191,12 @@ def _registered(registry: SensorRegistry, keystores: Mapping[str, Path], ask: Ca
     from sensetrail.sensor.keystore import key_address
 
     devices = {name: key_address(path, ask) for name, path in keystores.items()}
+    names = {device: name for name, device in devices.items()}
+    for name, device in devices.items():
+        if names[device] != name:
+            raise InputError(
+                f"{printable(name)!r} and {printable(names[device])!r} are the same device", "call it by one name"
+            )
     for name, device in devices.items():
         record = registry.record(device)
         if not record.registered_at or record.revoked_at:

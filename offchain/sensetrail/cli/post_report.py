@@ -145,7 +145,7 @@ def report(sent: list[Sent], source: Source, as_json: bool) -> None:
         return
     why = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in flags.items() if count)
     say(
-        f"{result['readings']} readings sent in {result['transactions']} transactions for {gas_used} gas; "
+        f"{_counted(len(verdicts), 'reading')} sent in {_counted(len(sent), 'transaction')} for {gas_used} gas; "
         f"{result['illegal']} judged illegal{f' ({why})' if why else ''}, {source.skipped} rows skipped"
     )
     if formats:

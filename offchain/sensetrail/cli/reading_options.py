@@ -88,9 +88,10 @@ def read_options(
     Raises:
         InputError: One of them cannot be.
     """
+    from sensetrail.core.names import device_name
     from sensetrail.sensor.columns import COLUMNS, parse_pairs
     from sensetrail.sensor.csv_table import Dialect, LastLine, parse_delimiter
-    from sensetrail.sensor.moments import Clock, TimeUnit, parse_zone
+    from sensetrail.sensor.moments import Clock, TimeUnit, parse_form, parse_zone
     from sensetrail.sensor.quantities import UNITS, parse_unit
     from sensetrail.sensor.source import ReadOptions
 
@@ -99,11 +100,11 @@ def read_options(
     return ReadOptions(
         columns=parse_pairs(columns or (), "--column", COLUMNS),
         units={part: parse_unit(unit, part) for part, unit in parse_pairs(units or (), "--unit", tuple(UNITS)).items()},
-        device=device,
+        device=None if device is None else device_name(device),
         clock=Clock(
             None if zone is None else parse_zone(zone),
             None if time_unit is None else _one_of(TimeUnit, time_unit, "--time-unit"),
-            time_format,
+            None if time_format is None else parse_form(time_format),
             any_time,
         ),
         dialect=Dialect(

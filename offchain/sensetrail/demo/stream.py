@@ -174,11 +174,13 @@ def _attack_reading(attack: Attack, clean: Measurements, place: int, profile: Pr
     temperature, humidity = int(clean.temperature[before]), int(clean.humidity[before])
     match attack:
         case Attack.OUT_OF_RANGE:
-            temperature = min(profile.temperature_max + 35_00, TEMPERATURE_LIMITS[1])
+            temperature = profile.temperature_max + 35_00
+            if temperature > TEMPERATURE_LIMITS[1]:
+                temperature = max(profile.temperature_min - 35_00, TEMPERATURE_LIMITS[0])
         case Attack.JUMP:
-            temperature = _jumped(temperature, profile.temperature_step + 5_00, profile.temperature_max - 10_00)
-            humidity = _jumped(humidity, profile.humidity_step + 15_00, 40_00)
-            humidity = min(max(humidity, HUMIDITY_LIMITS[0]), HUMIDITY_LIMITS[1])
+            step, bound = profile.temperature_step + 5_00, profile.temperature_max - 10_00
+            temperature = _jumped(temperature, step, bound, TEMPERATURE_LIMITS)
+            humidity = _jumped(humidity, profile.humidity_step + 15_00, 40_00, HUMIDITY_LIMITS)
         case Attack.BACK_DATED:
             measured_at = max(0, int(clean.measured_at[before]) - 600)
         case Attack.FUTURE_DATED:
@@ -189,9 +191,10 @@ def _attack_reading(attack: Attack, clean: Measurements, place: int, profile: Pr
     return Measurements.of(measured_at, temperature, humidity)
 
 
-def _jumped(value: int, step: int, bound: int) -> int:
-    """Move a value by a step towards where there is room: up below the bound, down above it."""
-    return value + step if value < bound else value - step
+def _jumped(value: int, step: int, bound: int, limits: tuple[int, int]) -> int:
+    """Move a value by a step towards where there is room: up below the bound, down above it, never past a limit."""
+    moved = value + step if value < bound else value - step
+    return min(max(moved if limits[0] <= moved else value + step, limits[0]), limits[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,8 +76,12 @@ class Unsettled:
 class Outbox:
     """An outbox in a file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, original: Path | None = None) -> None:
         """Open the outbox, or make a new one.
+
+        Args:
+            path: The file.
+            original: The file that messages name, where this one is a copy of it.
 
         Raises:
             WorkspaceError: The file is no outbox, is damaged, or another command uses it.
@@ -86,6 +90,7 @@ class Outbox:
         make_folder(path.parent)
         require_regular(path)
         self._path = path
+        self._shown = original or path
         with self._explained():
             self._database = sqlite3.connect(path, isolation_level=None)
         try:
@@ -114,7 +119,7 @@ class Outbox:
             if os.path.lexists(path):
                 require_regular(path)
                 _copy(path, copy)
-            with cls(copy) as outbox:
+            with cls(copy, path) as outbox:
                 yield outbox
 
     def __enter__(self) -> Outbox:
@@ -267,11 +272,11 @@ class Outbox:
         tables = [row[0] for row in self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         columns = [row[1] for row in self._database.execute("PRAGMA table_info(readings)")]
         if tables and columns != COLUMNS:
-            raise WorkspaceError(f"{self._path} is not an outbox: it is another program's database", RESTORE)
+            raise WorkspaceError(f"{self._shown} is not an outbox: it is another program's database", RESTORE)
         # Damage is better found now than in the middle of sending.
         for (found,) in self._database.execute("PRAGMA quick_check(1)"):
             if found != "ok":
-                raise WorkspaceError(f"the outbox {self._path} is damaged: {found}", RESTORE)
+                raise WorkspaceError(f"the outbox {self._shown} is damaged: {found}", RESTORE)
 
     def _rows(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         """Give a query's rows."""
@@ -293,8 +298,9 @@ class Outbox:
         except sqlite3.ProgrammingError:
             raise
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            # Python decodes what SQLite says of damaged text.
-            raise sqlite_error(error, self._path, "the outbox", RESTORE) from error
+            # Python decodes what SQLite says of damaged text. What a disk refuses is the copy's, if this is one.
+            path = self._path if isinstance(error, sqlite3.OperationalError) else self._shown
+            raise sqlite_error(error, path, "the outbox", RESTORE) from error
 
 
 def _copy(path: Path, copy: Path) -> None:

@@ -6,6 +6,7 @@ shows it.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import zlib
@@ -169,6 +170,10 @@ class _Rows:
                 _require_text(line, number + offset, self.file, self.encoding)
             yield number, self._checked(number, fields)
 
+    def _named(self) -> int:
+        """Give how many columns there are up to the last one that has a name."""
+        return max((i for i, name in enumerate(self.header, start=1) if name), default=0)
+
     def _checked(self, number: int, fields: list[str]) -> Sequence[str] | ReadingError:
         if any(line.count(self.delimiter) + 1 >= len(self.header) for line in self.lines.read[1:]):
             raise InputError(
@@ -180,6 +185,11 @@ class _Rows:
             return ReadingError(
                 f"{zeros} zero bytes: the file was damaged, as by a power failure while it was written",
                 "remove the row",
+            )
+        if len(fields) == len(self.header) and any(field.strip() for field in fields[self._named() :]):
+            return ReadingError(
+                "a field behind the last column that has a name: are there decimal commas?",
+                "use another delimiter than the comma, or name the column",
             )
         if len(fields) != len(self.header):
             more = len(fields) > len(self.header)
@@ -210,11 +220,10 @@ class _Lines:
     _text: io.TextIOWrapper = field(init=False)
 
     def __post_init__(self) -> None:
-        # Undecodable bytes become half surrogates, which _require_text finds in their row. UTF-16 has no such way.
-        errors = "strict" if self.encoding.startswith("utf-16") else "surrogateescape"
+        # Undecodable bytes become half surrogates, which _require_text finds in their row.
         try:
-            self._text = io.TextIOWrapper(self.stream, encoding=self.encoding, errors=errors, newline="")
-        except LookupError as error:
+            self._text = io.TextIOWrapper(self.stream, encoding=self.encoding, errors=UNDECODABLE, newline="")
+        except (LookupError, ValueError) as error:
             raise InputError(
                 f"no encoding is named {printable(self.encoding, 40)!r}", "give one such as utf-8 or cp1252"
             ) from error
@@ -241,6 +250,17 @@ class _Lines:
             raise _no_csv(self.file, self.count, f"longer than {LONGEST_LINE} characters")
         self.read.append(line)
         return line
+
+
+def _mark_undecodable(error: UnicodeError) -> tuple[str, int]:
+    """Decode a byte that is not text as a half surrogate, as `surrogateescape` does, but in UTF-16 too."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return chr(0xDC00 + error.object[error.start]), error.end
+
+
+UNDECODABLE = "sensetrail.undecodable"
+codecs.register_error(UNDECODABLE, _mark_undecodable)
 
 
 def _marked_encoding(stream: BinaryIO) -> str:
@@ -273,10 +293,11 @@ def _split(line: str, delimiter: str) -> list[str]:
 def _require_text(line: str, number: int, file: str, encoding: str) -> None:
     if line.isascii():
         return
-    bad = next((character for character in line if "\udc80" <= character <= "\udcff"), None)
+    bad = next((character for character in line if "\udc00" <= character <= "\udcff"), None)
     if bad is not None:
         raise InputError(
-            f"{file} is not a CSV file: row {number} has the byte 0x{ord(bad) - 0xDC00:02x}, which is not {encoding}",
+            f"{file} is not a CSV file: row {number} has the byte 0x{ord(bad) - 0xDC00:02x}, which is not "
+            f"{printable(encoding, 40)}",
             "save it as UTF-8, or name its encoding, such as --encoding cp1252",
         )
 

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
@@ -166,14 +166,23 @@ def open_account(path: Path, password: str) -> LocalAccount:
     Raises:
         KeystoreError: It is none, is of another curve, or the password is wrong.
     """
-    key = open_key(path, password)
-    if not isinstance(key, Secp256k1Key):
+    require_account(path)
+    key = cast(Secp256k1Key, open_key(path, password))
+    account: LocalAccount = Account.from_key(key.secret)
+    return account
+
+
+def require_account(path: Path) -> None:
+    """Make sure that a keystore's key can send transactions; the file stays closed.
+
+    Raises:
+        KeystoreError: It is no keystore, or of another curve.
+    """
+    if _curve(path, _read(path)) is Curve.P256:
         raise KeystoreError(
             f"{path} holds a P-256 key, which signs batches but no transactions",
             "send batches: `sensetrail post` without --own; pay from another account",
         )
-    account: LocalAccount = Account.from_key(key.secret)
-    return account
 
 
 def _read(path: Path) -> dict[str, Any]:

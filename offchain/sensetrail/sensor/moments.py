@@ -99,6 +99,32 @@ def parse_zone(name: str) -> ZoneInfo:
         ) from error
 
 
+def parse_form(form: str) -> str:
+    """Take a form of times that a user gives, if it tells a moment.
+
+    Raises:
+        InputError: `datetime.strptime` does not take it, or what it reads is not one moment.
+    """
+    signs = set(re.findall(r"%(.)", form.replace("%%", ""), re.DOTALL))
+    fault = None
+    if "Z" in signs:
+        fault = "the name of a zone (%Z) does not tell its offset: write the name itself, and say --zone"
+    elif ("p" in signs) != ("I" in signs):
+        fault = "%I and %p, the hour of half a day and AM or PM, go together"
+    elif not signs & set("Yycx") or not (signs & set("dcxj") and signs & set("mbBhcxj")):
+        fault = "it has to tell the year, the month and the day"
+    else:
+        try:
+            datetime.strptime(datetime(2026, 12, 31, 23, 59, 58, tzinfo=UTC).strftime(form), form)
+        except (ValueError, re.error) as error:
+            fault = printable(str(error), 80)
+    if fault is not None:
+        raise InputError(
+            f"--time-format {printable(form, 60)!r} cannot be read by: {fault}", "give one such as '%d.%m.%Y %H:%M:%S'"
+        )
+    return form
+
+
 def parse_moment(cell: str, clock: Clock) -> Moment:
     """Read a moment.
 
@@ -217,6 +243,10 @@ def _instants(moment: Moment, zone: ZoneInfo, row: str) -> tuple[int, int]:
             f"{row}: {local} does not exist in {zone.key}: clocks were put forward over it",
             "check --zone: are the times perhaps UTC, or without summer time?",
         )
+    if not TIME_LIMITS[0] <= earlier <= later <= TIME_LIMITS[1]:
+        raise InputError(
+            f"{row}: {local} in {zone.key} is outside what a reading can hold (1970 to 2106)", "repair the file"
+        )
     return earlier, later
 
 
@@ -265,9 +295,15 @@ def _seconds(local: datetime) -> int:
     return 86_400 * day + 3600 * local.hour + 60 * local.minute + local.second
 
 
+_UNDIVIDED = re.compile(r"(?:%[YymdHIMSj]){2,}")
+
+
 def _by_form(text: str, form: str) -> Moment:
     try:
         found = datetime.strptime(text, form)
+        # Where no sign divides two numbers, one that is a digit short takes a digit of the next.
+        if any(found.strftime(group) not in text for group in _UNDIVIDED.findall(form)):
+            raise ValueError
     except (ValueError, re.error, OverflowError) as error:
         raise ReadingError(
             f"time {printable(text, 40)!r} is not written as {printable(form, 40)}", "repair the file or --time-format"
@@ -289,9 +325,8 @@ def _of_number(text: str, clock: Clock) -> Moment:
     number = _decimal(text)
     unit = clock.unit or TimeUnit.SECONDS
     if unit is TimeUnit.EXCEL:
-        # Excel's fractions of a day are a few microseconds off: rounded before they are cut off.
-        exact = round((number - EXCEL_EPOCH) * 86_400, 3)
-        moment = Moment(int(exact // 1) if exact >= 0 else -1, is_local=True)
+        # Excel shows a day's fraction with five digits, which are up to 0.43 s off: the nearest second is meant.
+        moment = Moment(max(round((number - EXCEL_EPOCH) * 86_400), -1), is_local=True)
     else:
         exact = number / SCALES[unit]
         moment = Moment(int(exact) if exact >= 0 else -1, is_local=False)

@@ -5,8 +5,10 @@ The first row of data has the number 2, as in a CSV file with the same rows.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote
@@ -21,6 +23,8 @@ from sensetrail.sensor.moments import Moment, parse_zone
 Cell = str | float | Moment | None
 """Text, a number, a moment, or nothing."""
 ROWS_AT_ONCE = 1 << 16
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+"""What a folder is called whose rows lack the value."""
 _SCALES = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _OFFSET = re.compile(r"[+-]\d\d:\d\d", re.ASCII)
 
@@ -33,7 +37,8 @@ def parquet_files(folder: Path) -> list[Path]:
     """
     found = [
         path
-        for path in folder.rglob("*")
+        for parent, _, names in os.walk(folder, onerror=_unreadable)
+        for path in (Path(parent, name) for name in names)
         if path.suffix.casefold() in (".parquet", ".pq")
         and path.is_file()
         and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
@@ -45,10 +50,15 @@ def parquet_files(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: [_natural(part) for part in path.relative_to(folder).parts])
 
 
+def _unreadable(error: OSError) -> None:
+    """Refuse a folder that cannot be listed: its readings would be missing, and nobody would know."""
+    raise error
+
+
 def partition(path: Path, folder: Path) -> dict[str, str]:
     """Give what the folders between say of a file, such as `device=A`."""
     pairs = (part.partition("=") for part in path.relative_to(folder).parts[:-1])
-    return {unquote(name): unquote(value) for name, equals, value in pairs if equals}
+    return {unquote(name): "" if value == NO_VALUE else unquote(value) for name, equals, value in pairs if equals}
 
 
 def open_parquet(file: Path | BinaryIO, name: str) -> pq.ParquetFile:
@@ -58,7 +68,8 @@ def open_parquet(file: Path | BinaryIO, name: str) -> pq.ParquetFile:
         InputError: It is none, or a damaged one.
     """
     try:
-        return pq.ParquetFile(file)
+        # Old timestamps (INT96) of any year fit microseconds; as nanoseconds, years after 2262 wrap to others.
+        return pq.ParquetFile(file, page_checksum_verification=True, coerce_int96_timestamp_unit="us")
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(name, error) from error
 
@@ -93,6 +104,8 @@ def read_rows(
                 place = places[part]
                 if place is None:
                     columns.append([constants[part]] * len(batch))
+                elif pa.types.is_null(batch.column(header[place]).type):
+                    columns.append([None] * len(batch))
                 else:
                     columns.append(read(batch.column(header[place]), f"{name}, column {printable(header[place], 40)}"))
             for cells in zip(*columns, strict=True):
@@ -154,7 +167,7 @@ def _numbers(column: pa.Array, where: str) -> list[Cell]:
 
 
 def _digits(value: float) -> str:
-    return f"{value:.6f}" if abs(value) < 1e30 else str(value)
+    return f"{Decimal(str(value)):f}" if abs(value) < 1e30 else str(value)
 
 
 def _decoded(column: pa.Array) -> pa.Array:

@@ -23,7 +23,7 @@ from sensetrail.core.names import device_name
 from sensetrail.core.reading import Measurements
 from sensetrail.core.text import printable, unguarded
 from sensetrail.errors import InputError, ReadingError
-from sensetrail.sensor.columns import COLUMNS, Columns, find_columns
+from sensetrail.sensor.columns import COLUMNS, Columns, find_columns, require_no_header, require_zone
 from sensetrail.sensor.csv_table import Dialect, TextTable, open_table
 from sensetrail.sensor.moments import LONGEST_FALL, LONGEST_JUMP, Clock, Moment, parse_moment, require_plausible, settle
 from sensetrail.sensor.parquet_table import Cell, open_parquet, parquet_files, partition, read_rows
@@ -100,8 +100,8 @@ class Understood:
     def time_words(self) -> list[str]:
         """Say how times are written, and how they were taken."""
         local, exact = self.times["local"], self.times["with an offset"]
-        said = [f"{local} times without an offset taken as {self.zone}"] if local else []
-        return said + ([f"{exact} times with an offset, or counted from 1970"] if exact else [])
+        said = [f"{_times(local)} without an offset taken as {self.zone}"] if local else []
+        return said + ([f"{_times(exact)} with an offset, or counted from 1970"] if exact else [])
 
     def lines(self) -> list[str]:
         """Say it for people, a line each."""
@@ -212,6 +212,8 @@ class _Reading:
     names: dict[str, str] = field(default_factory=dict)
     units: Mapping[str, Unit] = field(default_factory=dict)
     first_skipped: ReadingError | None = None
+    called: str = ""
+    """What the file calls the device that the user names for all rows."""
 
     def read_folder(self, folder: Path) -> None:
         """Read a folder of Parquet files as one table."""
@@ -269,7 +271,7 @@ class _Reading:
         with open_parquet(file, name) as table:
             header = table.schema_arrow.names
             if self.options.device is not None:
-                constants = {**constants, "device": self.options.device}
+                constants = {"device": self.options.device, **constants}
             constants = {part: value for part, value in constants.items() if part in COLUMNS and part not in header}
             known = header + list(constants)
             columns = self._columns(known, name)
@@ -307,6 +309,8 @@ class _Reading:
 
     def _note(self, columns: Columns) -> None:
         """Note what the columns of the file that is read next are."""
+        zone = self.options.clock.zone
+        require_zone(self.name, columns.names["time"], zone.key if zone else None)
         self.units = columns.units
         self.understood.columns = columns.names
         self.understood.units = {**self.understood.units, **columns.units}
@@ -320,6 +324,9 @@ class _Reading:
                     raise cells
                 device, row = self._row(file, number, cells)
             except ReadingError as error:
+                if not isinstance(cells, ReadingError):
+                    texts = {part: cell for part, cell in zip(COLUMNS, cells, strict=True) if isinstance(cell, str)}
+                    require_no_header(f"{file}, row {number}", texts, self.understood.columns, self.units)
                 if self.options.skip_invalid:
                     self.understood.skipped[_reason(error)] += 1
                     self.first_skipped = self.first_skipped or ReadingError(
@@ -346,6 +353,15 @@ class _Reading:
 
     def _device(self, cell: Cell) -> str:
         text = "" if cell is None else str(cell).strip(" ")
+        if self.options.device is not None:
+            self.called = self.called or text
+            if text and text != self.called:
+                raise InputError(
+                    f"{self.name}: --device names one device, and the file has {printable(self.called, 40)!r} and "
+                    f"{printable(text, 40)!r}",
+                    "leave out --device, or give each device's rows in a file of their own",
+                )
+            text = self.options.device
         if text not in self.names:
             try:
                 self.names[text] = device_name(text)
@@ -388,6 +404,10 @@ class _Reading:
                 )
             found.append(reading)
         return found
+
+
+def _times(count: int) -> str:
+    return f"{count} time{'s' * (count != 1)}"
 
 
 def _opened(source: Path | BinaryIO, stack: ExitStack) -> io.BufferedReader:
