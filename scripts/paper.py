@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from sensetrail.chain.devnet import running_devnet
-from sensetrail.demo.run import SETUP_TIME, Demo, Room
+from sensetrail.demo.room import Room
+from sensetrail.demo.run import SETUP_TIME, Demo
 from sensetrail.errors import SensetrailError
 from sensetrail.report.section import Section
 from sensetrail.sensor.room import simulate

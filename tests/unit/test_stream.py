@@ -11,7 +11,7 @@ from sensetrail.core.batch import encode, formats
 from sensetrail.core.primitives import address
 from sensetrail.core.reading import Measurements
 from sensetrail.core.rules import INDOOR, DeviceState, Verdict, judge
-from sensetrail.demo.run import FEWEST_READINGS, MOST_READINGS, Room
+from sensetrail.demo.room import FEWEST_READINGS, MOST_READINGS, Room
 from sensetrail.demo.send import SIGNS
 from sensetrail.demo.stream import OUTSIDE, WITH_KEY, Attack, Stream, build_stream
 from sensetrail.errors import InputError

@@ -30,7 +30,7 @@ from sensetrail.errors import WorkspaceError
 from sensetrail.workspace import Workspace
 
 if TYPE_CHECKING:
-    from sensetrail.demo.run import Room
+    from sensetrail.demo.room import Room
     from sensetrail.sensor.source import ReadOptions
 
 SIMULATED_START = 1_767_225_600
@@ -118,7 +118,7 @@ class _Bars:
 
 
 def _room(readings: Path | None, options: ReadOptions) -> Room:
-    from sensetrail.demo.run import Room
+    from sensetrail.demo.room import Room
     from sensetrail.sensor.room import simulate
 
     if readings is None:

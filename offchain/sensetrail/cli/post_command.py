@@ -164,7 +164,8 @@ def post(
 def _source(file: Path | None, simulate: str | None, options: ReadOptions) -> Source:
     """Give the readings, from a file or simulated."""
     from sensetrail.sensor.room import simulate as simulate_room
-    from sensetrail.sensor.source import Source, Understood
+    from sensetrail.sensor.source import Source
+    from sensetrail.sensor.understood import Understood
 
     if (file is None) == (simulate is None):
         raise InputError("post takes either FILE or --simulate", "name a file, such as: sensetrail post readings.csv")

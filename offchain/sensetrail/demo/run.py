@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,14 +23,13 @@ from sensetrail.core.dataset import Provenance, Rows, Selection, describe, selec
 from sensetrail.core.history import History, replay
 from sensetrail.core.manifest import Manifest
 from sensetrail.core.primitives import address
-from sensetrail.core.reading import Measurements
-from sensetrail.core.rules import INDOOR, DeviceState, Profile, judge
 from sensetrail.dataset.folder import Dataset, write_dataset
 from sensetrail.demo import sections
+from sensetrail.demo.room import Room
 from sensetrail.demo.send import ADMIN, DEVICE_ETHER, DemoSender, Outcome, count_attacks, count_clean, demo_key
 from sensetrail.demo.stream import Attack, Message, build_stream
 from sensetrail.disk import temporary_folder, write_whole
-from sensetrail.errors import AuditError, InputError
+from sensetrail.errors import AuditError
 from sensetrail.indexer.evidence import NodeEvidence
 from sensetrail.indexer.index import index
 from sensetrail.indexer.sqlite import open_sqlite
@@ -41,19 +39,11 @@ from sensetrail.report.section import Section
 from sensetrail.sensor.room import PAPER_POINTS, law
 from sensetrail.workspace import Workspace, read_model
 
-ATTACKERS = {Attack.UNKNOWN_DEVICE: "stranger", Attack.REVOKED_DEVICE: "revoked sensor"}
-"""What the devices are called that only attackers have."""
-FEWEST_READINGS = 100
-"""Fewer show nothing: neither attacks among them nor what a model learns."""
-MOST_READINGS = 40_000
-"""Of the simulated and real rooms alike: more take the experiments hours, and show no more."""
 PAPER_ACCURACY = 0.9239
 """The paper's validation accuracy of the traceability experiment."""
 SEEDS = (0, 1, 2, 3, 4)
 HELD_OUT = 0.2
 """Of the clean legal readings, kept from both of the validity experiment's sources to measure their error on."""
-COMMON = 0.005
-"""The share of readings at either end that fitted rules leave out."""
 SETUP_TIME = 3600
 """Seconds before the first reading at which the demo's chain begins."""
 
@@ -62,74 +52,6 @@ if TYPE_CHECKING:
     from sensetrail.training.fit import Trained
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Room:
-    """Where the readings come from.
-
-    Attributes:
-        name: For the report.
-        sensors: Each device's clean measurements.
-        simulated: Whether nothing of it was ever measured.
-        profile: The rules that its devices are judged by.
-        notes: What else is to be said of it.
-    """
-
-    name: str
-    sensors: Mapping[str, Measurements]
-    simulated: bool
-    profile: Profile = INDOOR
-    notes: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, name: str, sensors: Mapping[str, Measurements], notes: Sequence[str] = ()) -> Room:
-        """Make a room of real readings: at most `MOST_READINGS`, under rules that suit them.
-
-        Args:
-            name: For the report.
-            sensors: Each device's measurements, in order of time.
-            notes: What was understood of them, for the report.
-
-        Raises:
-            InputError: There are too few.
-        """
-        total = sum(map(len, sensors.values()))
-        if total < FEWEST_READINGS:
-            raise InputError(
-                f"{name} has {total} readings: too few to hide attacks among, or to learn from",
-                f"give at least {FEWEST_READINGS}, better {10 * FEWEST_READINGS}",
-            )
-        said = list(notes)
-        if total > MOST_READINGS:
-            sensors = _first(sensors, MOST_READINGS)
-            kept = sum(map(len, sensors.values()))
-            said.append(f"The file has {total} readings; the demo takes the first {kept}.")
-        profile = _profile_for(sensors)
-        if profile is not INDOOR:
-            said.append(
-                "Most of these readings break the rules for a room, so the profile is fitted to them: "
-                f"{profile.temperature_min / 100:.0f} to {profile.temperature_max / 100:.0f} degC in steps of at most "
-                f"{profile.temperature_step / 100:.2f}, {profile.humidity_min / 100:.0f} to "
-                f"{profile.humidity_max / 100:.0f} %RH in steps of at most {profile.humidity_step / 100:.2f}."
-            )
-        return cls(name, sensors, False, profile, tuple(said))
-
-    @property
-    def attackers(self) -> dict[Attack, str]:
-        """The names of the unknown and of the revoked device: no sensor of the room has one of them."""
-        taken = set(self.sensors)
-        names = {}
-        for attack, name in ATTACKERS.items():
-            while name in taken:
-                name += "'"
-            names[attack] = name
-        return names
-
-    @property
-    def start(self) -> int:
-        """The first reading's time, Unix seconds."""
-        return min(int(measurements.measured_at[0]) for measurements in self.sensors.values())
 
 
 @dataclass(slots=True)
@@ -375,41 +297,6 @@ def direct_rows(messages: Iterator[Message], held_out: Rows) -> Rows:
         parts.append(Rows(device, sequence, taken.measured_at, taken.temperature, taken.humidity))
         count += len(index)
     return Rows.concatenate(parts)
-
-
-def _first(sensors: Mapping[str, Measurements], count: int) -> dict[str, Measurements]:
-    """Give the first readings of all sensors together, about so many; a sensor that has none among them is left out."""
-    times = np.sort(np.concatenate([readings.measured_at for readings in sensors.values()]))
-    end = int(times[count])
-    parts = {name: readings[readings.measured_at < end] for name, readings in sensors.items()}
-    return {name: part for name, part in parts.items() if len(part)}
-
-
-def _profile_for(sensors: Mapping[str, Measurements]) -> Profile:
-    """Give the rules for a room, or rules fitted to the readings where a room's make most of them illegal."""
-    verdicts = [judge(clean, DeviceState(1), INDOOR, clean.measured_at)[0] for clean in sensors.values()]
-    if 2 * sum(int((each == 0).sum()) for each in verdicts) >= sum(map(len, verdicts)):
-        return INDOOR
-    temperature, humidity = (
-        np.concatenate([getattr(clean, name) for clean in sensors.values()]) for name in ("temperature", "humidity")
-    )
-    steps = [
-        np.concatenate([np.abs(np.diff(getattr(clean, name))) for clean in sensors.values()])
-        for name in ("temperature", "humidity")
-    ]
-    usual = (COMMON, 1 - COMMON)
-    coldest, warmest = (np.quantile(temperature, share) for share in usual)
-    driest, dampest = (np.quantile(humidity, share) for share in usual)
-    step, damp_step = (max(1, np.quantile(each, 1 - COMMON)) for each in steps)
-    return replace(
-        INDOOR,
-        temperature_min=100 * math.floor(coldest / 100),
-        temperature_max=100 * math.ceil(warmest / 100),
-        temperature_step=max(INDOOR.temperature_step, math.ceil(step)),
-        humidity_min=100 * math.floor(driest / 100),
-        humidity_max=100 * math.ceil(dampest / 100),
-        humidity_step=max(INDOOR.humidity_step, math.ceil(damp_step)),
-    )
 
 
 def _counted(on_progress: Progress, description: str, total: int) -> Callable[[str], None]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import gzip
 import io
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -27,7 +26,8 @@ from sensetrail.sensor.columns import COLUMNS, Columns, find_columns, require_no
 from sensetrail.sensor.csv_table import Dialect, TextTable, open_table
 from sensetrail.sensor.moments import LONGEST_FALL, LONGEST_JUMP, Clock, Moment, parse_moment, require_plausible, settle
 from sensetrail.sensor.parquet_table import Cell, open_parquet, parquet_files, partition, read_rows
-from sensetrail.sensor.quantities import UNITS, Numbers, Unit, hundredths
+from sensetrail.sensor.quantities import Numbers, Unit, hundredths
+from sensetrail.sensor.understood import Understood
 
 FOREIGN = {
     b"PK\x03\x04": "a spreadsheet or another ZIP archive",
@@ -65,77 +65,6 @@ class ReadOptions:
     dialect: Dialect = field(default_factory=Dialect)
     decimal: str | None = None
     skip_invalid: bool = False
-
-
-@dataclass(slots=True)
-class Understood:
-    """What was understood of a file.
-
-    Attributes:
-        file: Its name.
-        form: What kind of table it is.
-        columns: The column of each part, as the file calls it.
-        units: Of temperature and humidity, as the file has them.
-        times: How many moments were written how: "local", "with an offset".
-        zone: Of local times.
-        decimal: The decimal sign of numbers in text; None where none showed.
-        skipped: How many rows were left out, by the reason.
-        repeated: How many rows say the same as the one before of their device; each reading is taken once.
-    """
-
-    file: str
-    form: str = ""
-    columns: Mapping[str, str] = field(default_factory=dict)
-    units: Mapping[str, Unit] = field(default_factory=dict)
-    times: Counter[str] = field(default_factory=Counter)
-    zone: str = "UTC"
-    decimal: str | None = None
-    skipped: Counter[str] = field(default_factory=Counter)
-    repeated: int = 0
-
-    def converted(self) -> dict[str, str]:
-        """Give the units that were converted, by the quantity."""
-        return {part: str(unit) for part, unit in self.units.items() if unit is not UNITS[part][0]}
-
-    def time_words(self) -> list[str]:
-        """Say how times are written, and how they were taken."""
-        local, exact = self.times["local"], self.times["with an offset"]
-        said = [f"{_times(local)} without an offset taken as {self.zone}"] if local else []
-        return said + ([f"{_times(exact)} with an offset, or counted from 1970"] if exact else [])
-
-    def lines(self) -> list[str]:
-        """Say it for people, a line each."""
-        said = [f"{self.file}: {self.form}"]
-        if self.columns:
-            named = ", ".join(f"{part} from {printable(name, 40)!r}" for part, name in self.columns.items() if name)
-            said.append(f"columns: {named}")
-        return said + self.time_words() + self.remarks()
-
-    def remarks(self) -> list[str]:
-        """Say what was done to the file's rows besides reading them."""
-        said = []
-        if self.converted():
-            converted = " and ".join(f"{part} from {unit}" for part, unit in self.converted().items())
-            said.append(f"CONVERTED: {converted}, to degC and %RH")
-        for reason, count in self.skipped.most_common():
-            said.append(f"skipped: {count} rows, {reason}")
-        if self.repeated:
-            said.append(f"repeated: {self.repeated} rows say what the row before says; each reading is taken once")
-        return said
-
-    def to_json(self) -> dict[str, Any]:
-        """Give it for programs."""
-        return {
-            "file": self.file,
-            "form": self.form,
-            "columns": dict(self.columns),
-            "units": {part: str(unit) for part, unit in self.units.items()},
-            "times": dict(self.times),
-            "zone": self.zone,
-            "decimal": self.decimal,
-            "skipped": dict(self.skipped),
-            "repeated": self.repeated,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,10 +333,6 @@ class _Reading:
                 )
             found.append(reading)
         return found
-
-
-def _times(count: int) -> str:
-    return f"{count} time{'s' * (count != 1)}"
 
 
 def _opened(source: Path | BinaryIO, stack: ExitStack) -> io.BufferedReader:
