@@ -163,3 +163,13 @@ def test_a_rehearsal_leaves_the_outbox_as_it_is(tmp_path: Path, site: Site) -> N
         copy.mark_accepted(site.device_address, [0, 1, 2])
         assert copy.pending(site.device_address) is None
     assert path.read_bytes() == before
+
+
+def test_a_p256_key_s_batches_are_forecast(terminal: Terminal) -> None:
+    terminal.done("device", "new", "meter", "--p256")
+    terminal.done("device", "register", "meter")
+    readings_csv(terminal.folder / "r.csv", ["meter"], 30)
+    checked = terminal.json("post", "r.csv", "--check", "--batch", 5, "--devnet-clock")
+    sent = terminal.json("post", "r.csv", "--batch", 5, "--devnet-clock")
+    assert checked["transactions"] == sent["transactions"] == 6
+    assert abs(checked["gas"] - sent["gas_used"]) < 0.05 * sent["gas_used"]

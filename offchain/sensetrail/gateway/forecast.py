@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,8 @@ TRANSACTION_GAS = 24_000
 """What a transaction costs before its batches, about."""
 OWN_GAS = 34_000
 """What a reading by its device's own transaction costs, about."""
+P256_GAS = 6_200
+"""What a batch of a P-256 key costs more, about, where the chain has EIP-7951's precompile."""
 ILLEGAL_GAS = 400
 """What an illegal reading costs more than a legal one, about."""
 
@@ -115,6 +117,7 @@ def forecast(
     size: int = DEFAULT_BATCH,
     own: bool = False,
     now: int | None = None,
+    p256: Collection[Address] = (),
 ) -> Forecast:
     """Tell what sending some readings would do.
 
@@ -125,6 +128,7 @@ def forecast(
         size: The most readings of one device that a transaction would take.
         own: Whether each device would send its own transactions.
         now: The time of the block that takes them, Unix seconds; None where the chain's clock follows the readings.
+        p256: The devices whose keys are on P-256.
 
     Raises:
         InputError: A new reading is not after the device's latest on the chain or in the queue.
@@ -152,6 +156,7 @@ def forecast(
     headers = [batch.header for batches in rounds for batch, _ in batches]
     gas = TRANSACTION_GAS * len(rounds) + ILLEGAL_GAS * illegal
     gas += sum(BATCH_GAS + READING_GAS[Format(header.format)] * header.count for header in headers)
+    gas += P256_GAS * sum(header.device in p256 for header in headers)
     return Forecast(devices, len(rounds), Counter(Format(header.format) for header in headers), gas)
 
 
