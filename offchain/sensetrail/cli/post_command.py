@@ -111,7 +111,7 @@ def post(
     """
     from sensetrail.chain.sensor_registry import SensorRegistry
     from sensetrail.gateway.forecast import forecast
-    from sensetrail.sensor.keystore import require_account
+    from sensetrail.sensor.keystore import Curve, key_curve, require_account
 
     place = Workspace(workspace)
     options = read_options(
@@ -147,6 +147,7 @@ def post(
             size=batch_size,
             own=own,
             now=None if devnet_clock else chain.clock(),
+            p256=[devices[name] for name, path in keystores.items() if key_curve(path) is Curve.P256],
         )
     if check:
         price = _gas_price(chain)

@@ -172,13 +172,22 @@ def open_account(path: Path, password: str) -> LocalAccount:
     return account
 
 
+def key_curve(path: Path) -> Curve:
+    """Give the curve of a keystore's key; the file stays closed.
+
+    Raises:
+        KeystoreError: It is no keystore, or of an unknown curve.
+    """
+    return _curve(path, _read(path))
+
+
 def require_account(path: Path) -> None:
     """Make sure that a keystore's key can send transactions; the file stays closed.
 
     Raises:
         KeystoreError: It is no keystore, or of another curve.
     """
-    if _curve(path, _read(path)) is Curve.P256:
+    if key_curve(path) is Curve.P256:
         raise KeystoreError(
             f"{path} holds a P-256 key, which signs batches but no transactions",
             "send batches: `sensetrail post` without --own; pay from another account",
