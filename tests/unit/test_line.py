@@ -303,6 +303,35 @@ def test_a_redirect_that_leads_nowhere_is_refused(ask: Ask, location: str, what:
         ask(server.url)
 
 
+@pytest.mark.parametrize("key", ["/v3/f00dbeef1234", "/eth?key=geheim", "//me:geheim@HOST/eth"])
+def test_the_secrets_of_where_a_node_redirects_to_are_not_shown(ask: Ask, key: str) -> None:
+    def handle(connection: socket.socket, request: Request) -> None:
+        if request.line.startswith("POST / "):
+            location = key.replace("HOST", request.headers["host"])
+            connection.sendall(response(b"", "307 Temporary Redirect", Location=location))
+        else:
+            login = request.headers.get("authorization", "")
+            message = f"bad key in {request.line} {key} {login}"
+            connection.sendall(response(json.dumps({"id": 1, "error": {"message": message}}).encode()))
+
+    with raw_server(handle) as server, pytest.raises(ChainError) as caught:
+        ask(server.url)
+    assert "bad key in POST" in caught.value.what
+    assert "f00dbeef1234" not in caught.value.what
+    assert "geheim" not in caught.value.what
+
+
+def test_a_redirect_to_where_nobody_answers_names_both_places() -> None:
+    with (
+        raw_server(
+            say(response(b"", "307 Temporary Redirect", Location="http://127.0.0.1:1/v3/f00dbeef1234"))
+        ) as server,
+        pytest.raises(NodeUnreachableError) as caught,
+    ):
+        by_rpc(server.url)
+    assert caught.value.what == f"no node answers at {server.url} (redirects to http://127.0.0.1:1)"
+
+
 def test_a_redirect_that_would_ask_otherwise_is_refused(ask: Ask) -> None:
     """303 and 300 are answered by GET, or by choosing: no node means that."""
     for status in ("303 See Other", "300 Multiple Choices", "304 Not Modified"):

@@ -39,17 +39,17 @@ class AnsweredWithError(RefusedError):
 
 
 class Rpc:
-    """Questions to one node, one after the other.
-
-    Attributes:
-        endpoint: The node's URL.
-    """
+    """Questions to one node, one after the other."""
 
     def __init__(self, endpoint: Endpoint, timeout: float = REQUEST_TIMEOUT) -> None:
         """Prepare the line; nothing is sent yet."""
-        self.endpoint = endpoint
         self._line = Line(endpoint, timeout, 1 << 16)
         self._numbers = count(1)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The node's URL; messages name it as it is here, also where it redirects."""
+        return self._line.endpoint
 
     def ask(self, method: str, *parameters: object) -> Any:
         """Ask a question; give its result, any JSON value.
