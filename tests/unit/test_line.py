@@ -204,6 +204,39 @@ def test_nonsense_is_one_error_of_ours(ask: Ask, said: bytes) -> None:
     assert "\n" not in caught.value.what
 
 
+def test_a_flood_of_spaces_ends_in_time(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "MOST_EXTENSION", 0.0)
+    monkeypatch.setattr("sensetrail.chain.wire.TIMEOUT", 0.5)
+    monkeypatch.setattr("sensetrail.chain.rpc.REQUEST_TIMEOUT", 0.5)
+    is_over = threading.Event()
+
+    def flood(connection: socket.socket, _: Request) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 200000000\r\n\r\n")
+        while not is_over.wait(0.01):
+            connection.sendall(b" " * 100_000)
+
+    with raw_server(flood) as server, pytest.raises(NodeUnreachableError, match="in time"):
+        try:
+            by_rpc(server.url, 0.5) if ask is by_rpc else ask(server.url)
+        finally:
+            is_over.set()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ({"code": 1, "message": None, "data": ["a"]}, '{"code": 1, "message": null, "data": ["a"]}'),
+        ("no key", "no key"),
+        ({"message": ["no"]}, '{"message": ["no"]}'),
+    ],
+)
+def test_whatever_a_node_says_in_place_of_a_message_is_shown(ask: Ask, error: object, said: str) -> None:
+    answered = response(json.dumps({"id": 1, "error": error}).encode())
+    with raw_server(say(answered)) as server, pytest.raises(ChainError) as caught:
+        ask(server.url)
+    assert caught.value.what.endswith(f": {said}")
+
+
 # --- compression ----------------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,8 @@
 """One line to a node: a kept connection, and a buffer that is used again. Whatever goes to a node goes over one.
 
 Whatever a node does, an answer is bounded: in bytes (`MAX_ANSWER_BYTES`, inflated or not; `transport.LONGEST_HEAD`
-before its body) and in time (`Line.timeout`, and a second more for each `transport.LEAST_RATE` bytes that came).
+before its body) and in time (`Line.timeout`, and a second more for each `transport.LEAST_RATE` bytes that came, up to
+`transport.MOST_EXTENSION`).
 """
 
 from __future__ import annotations
@@ -221,6 +222,12 @@ class Line:
         if self._stream is not None:
             self._stream.close()
         self._stream = None
+
+
+def error_message(error: object) -> str:
+    """Give what a JSON-RPC error says; some gateways in front of nodes put a string in its place."""
+    message = error.get("message") if isinstance(error, dict) else error
+    return message if isinstance(message, str) and message else json.dumps(error)
 
 
 def status_error(endpoint: Endpoint, status: int) -> ChainError:
