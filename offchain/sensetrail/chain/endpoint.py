@@ -85,13 +85,15 @@ class Endpoint:
         return self.scheme, self.host, self.port
 
     def leading_to(self, *places: Endpoint) -> Endpoint:
-        """Give the endpoint as messages name it where it redirects: where to, and without the secrets of those places.
+        """Give the endpoint as messages name it where it redirects elsewhere, and without the secrets of those places.
+
+        Where to is not said: the node chooses that host's name, which may hold a key.
 
         Args:
             places: Where it leads, the last one in the end.
         """
-        last = places[-1]
-        name = self.name if last.origin == self.origin else f"{self.name} (redirects to {last.name})"
+        is_elsewhere = places[-1].origin != self.origin
+        name = f"{self.name} (which redirects)" if is_elsewhere else self.name
         secrets = {secret for endpoint in (self, *places) for secret in endpoint.secrets}
         return replace(self, name=name, secrets=tuple(secrets))
 
