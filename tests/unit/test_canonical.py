@@ -99,3 +99,9 @@ def test_a_string_that_does_not_end_is_read_once() -> None:
     # Looked for anew behind each quote, a mebibyte of these would take most of an hour.
     with pytest.raises(ManifestError):
         parse_json(b'"' + b'\\"' * (1 << 19), "it")
+
+
+def test_an_integer_of_many_digits_is_refused_in_our_own_words() -> None:
+    assert parse_json(b"[-%d]" % 2**256, "it") == [-(2**256)]
+    with pytest.raises(ManifestError, match=r"^it is not valid JSON: 99999999999999999999\.\.\. is too large$"):
+        parse_json(b"9" * 5000, "it")

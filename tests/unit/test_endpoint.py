@@ -115,6 +115,10 @@ def test_what_is_no_url_is_refused_without_being_repeated(url: str) -> None:
         ("https://rpc.example/eth/qwertyuiopasdfghjkl", "https://rpc.example/eth", True),
         ("https://rpc.example/eth/a%2Fb", "https://rpc.example/eth", True),
         ("https://rpc.example/token=secret/eth", "https://rpc.example/eth", True),
+        (f"https://{HEX}.eth.rpc.example:8/eth", "https://eth.rpc.example:8/eth", True),
+        (f"https://{UUID}.rpc.example", "https://rpc.example", True),
+        ("https://ec2-203-0-113-25.compute-1.rpc.example", "https://ec2-203-0-113-25.compute-1.rpc.example", False),
+        ("http://ethereumarchivenode01.a.example", "http://ethereumarchivenode01.a.example", False),
     ],
 )
 def test_what_is_kept_of_a_url(url: str, public: str, is_shortened: bool) -> None:
@@ -142,6 +146,18 @@ def test_foreign_text_is_shown_without_secrets(secret: str) -> None:
     assert found.foreign_text(f"bad key {secret}!") == "bad key ***!"
     assert found.foreign_text(f"see {URL}") == "see https://rpc.example:8/v3/***?***#***"
     assert found.foreign_text("http://other:geheim@host failed") == "http://host failed"
+
+
+def test_a_key_in_the_hosts_name_is_not_shown() -> None:
+    found = parse_endpoint(f"https://{HEX}.eth.rpc.example:8/")
+    assert (found.name, found.host) == ("https://***.eth.rpc.example:8", f"{HEX}.eth.rpc.example")
+    assert found.foreign_text(f"no certificate for {HEX}.eth.rpc.example") == "no certificate for ***.eth.rpc.example"
+
+
+def test_a_secret_is_hidden_as_json_spells_it() -> None:
+    found = parse_endpoint("http://me:p%C3%A4ss%22word%5C@h")
+    for spelling in (r"p\u00e4ss\"word\\", 'päss"word\\', "p%C3%A4ss%22word%5C"):
+        assert found.foreign_text(f"bad key {spelling}!") == "bad key ***!"
 
 
 def test_a_short_secret_makes_no_holes_in_words() -> None:

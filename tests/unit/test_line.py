@@ -204,6 +204,39 @@ def test_nonsense_is_one_error_of_ours(ask: Ask, said: bytes) -> None:
     assert "\n" not in caught.value.what
 
 
+def test_a_flood_of_spaces_ends_in_time(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "MOST_EXTENSION", 0.0)
+    monkeypatch.setattr("sensetrail.chain.wire.TIMEOUT", 0.5)
+    monkeypatch.setattr("sensetrail.chain.rpc.REQUEST_TIMEOUT", 0.5)
+    is_over = threading.Event()
+
+    def flood(connection: socket.socket, _: Request) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 200000000\r\n\r\n")
+        while not is_over.wait(0.01):
+            connection.sendall(b" " * 100_000)
+
+    with raw_server(flood) as server, pytest.raises(NodeUnreachableError, match="in time"):
+        try:
+            by_rpc(server.url, 0.5) if ask is by_rpc else ask(server.url)
+        finally:
+            is_over.set()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ({"code": 1, "message": None, "data": ["a"]}, '{"code": 1, "message": null, "data": ["a"]}'),
+        ("no key", "no key"),
+        ({"message": ["no"]}, '{"message": ["no"]}'),
+    ],
+)
+def test_whatever_a_node_says_in_place_of_a_message_is_shown(ask: Ask, error: object, said: str) -> None:
+    answered = response(json.dumps({"id": 1, "error": error}).encode())
+    with raw_server(say(answered)) as server, pytest.raises(ChainError) as caught:
+        ask(server.url)
+    assert caught.value.what.endswith(f": {said}")
+
+
 # --- compression ----------------------------------------------------------------------------------------------------
 
 
@@ -301,6 +334,36 @@ def test_credentials_stay_with_their_origin(ask: Ask) -> None:
 def test_a_redirect_that_leads_nowhere_is_refused(ask: Ask, location: str, what: str) -> None:
     with raw_server(say(response(b"", "302 X", Location=location))) as server, pytest.raises(ChainError, match=what):
         ask(server.url)
+
+
+@pytest.mark.parametrize("key", ["/v3/f00dbeef1234", "/eth?key=geheim", "//me:geheim@HOST/eth"])
+def test_the_secrets_of_where_a_node_redirects_to_are_not_shown(ask: Ask, key: str) -> None:
+    def handle(connection: socket.socket, request: Request) -> None:
+        if request.line.startswith("POST / "):
+            location = key.replace("HOST", request.headers["host"])
+            connection.sendall(response(b"", "307 Temporary Redirect", Location=location))
+        else:
+            login = request.headers.get("authorization", "")
+            message = f"bad key in {request.line} {key} {login}"
+            connection.sendall(response(json.dumps({"id": 1, "error": {"message": message}}).encode()))
+
+    with raw_server(handle) as server, pytest.raises(ChainError) as caught:
+        ask(server.url)
+    assert "bad key in POST" in caught.value.what
+    assert "f00dbeef1234" not in caught.value.what
+    assert "geheim" not in caught.value.what
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "f00dbeef1234.invalid"])
+def test_a_redirect_to_where_nobody_answers_is_said_without_the_place(host: str) -> None:
+    location = f"http://{host}/v3/f00dbeef1234"
+    with (
+        raw_server(say(response(b"", "307 Temporary Redirect", Location=location))) as server,
+        pytest.raises(NodeUnreachableError) as caught,
+    ):
+        by_rpc(server.url)
+    assert caught.value.what.startswith(f"no node answers at {server.url} (which redirects)")
+    assert "f00dbeef1234" not in caught.value.what
 
 
 def test_a_redirect_that_would_ask_otherwise_is_refused(ask: Ask) -> None:

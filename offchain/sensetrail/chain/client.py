@@ -57,7 +57,6 @@ class Chain:
     """A connection to one node.
 
     Attributes:
-        endpoint: Where it is; its `name` is for messages.
         chain_id: The chain it serves.
     """
 
@@ -71,10 +70,14 @@ class Chain:
             InputError: It is no such URL.
             NodeUnreachableError: No node answers there.
         """
-        self.endpoint = parse_endpoint(url) if isinstance(url, str) else url
-        self._rpc = Rpc(self.endpoint)
+        self._rpc = Rpc(parse_endpoint(url) if isinstance(url, str) else url)
         self._nonces: dict[Address, int] = {}
         self.chain_id = self._ask(answers.quantity, "eth_chainId")
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the node is; its `name` is for messages."""
+        return self._rpc.endpoint
 
     @property
     def url(self) -> str:

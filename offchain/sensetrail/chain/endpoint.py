@@ -1,14 +1,16 @@
 """A node's URL: what connections need of it, and what may be shown and kept of it.
 
-A URL may hold a password (`https://user:password@host`) or a key (`https://host/v3/KEY`, `https://host/?key=KEY`).
+A URL may hold a password (`https://user:password@host`) or a key (`https://host/v3/KEY`, `https://host/?key=KEY`,
+`https://KEY.host`).
 Messages show `name`, a workspace keeps `public_url`, and foreign text passes through `foreign_text` before it is shown.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64encode
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
@@ -22,6 +24,8 @@ PORTS = {"http": 80, "https": 443}
 
 _WORD = re.compile(r"[A-Za-z]{1,12}\d{0,2}([-_.][A-Za-z]{1,12}\d{0,2}){0,3}|\d{1,10}")
 """A part of a path that is a word, a network's name or a chain id; anything else may be a key."""
+_HOST_KEY = re.compile(r"(?=([a-z]*\d+[a-z]+){2})[a-z0-9]{20,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""A host's subdomain that may be a key: long, with digits scattered among its letters; or a UUID."""
 _VERSION = re.compile(r"v\d{1,2}")
 _AFTER_VERSION = frozenset({"rpc", "jsonrpc", "eth", "evm", "ethereum", "mainnet", "sepolia", "hoodi", "node"})
 """Words that may follow a version: as a rule, providers expect the key there."""
@@ -45,8 +49,8 @@ class Endpoint:
         port: TCP port.
         target: Path and query, as a request names them; may hold secrets.
         authorization: The value of an HTTP `Authorization` header; None where the URL has no user.
-        name: `scheme://host:port`, which messages show.
-        public_url: The URL without user, password, query, fragment and parts of the path that may be keys.
+        name: `scheme://host:port`, which messages show; *** stands for a subdomain that may be a key.
+        public_url: The URL without user, password, query, fragment and parts of host and path that may be keys.
         secrets: What must not be shown.
     """
 
@@ -79,6 +83,19 @@ class Endpoint:
     def origin(self) -> tuple[str, str, int]:
         """Scheme, host and port: credentials are for one origin."""
         return self.scheme, self.host, self.port
+
+    def leading_to(self, *places: Endpoint) -> Endpoint:
+        """Give the endpoint as messages name it where it redirects elsewhere, and without the secrets of those places.
+
+        Where to is not said: the node chooses that host's name, which may hold a key.
+
+        Args:
+            places: Where it leads, the last one in the end.
+        """
+        is_elsewhere = places[-1].origin != self.origin
+        name = f"{self.name} (which redirects)" if is_elsewhere else self.name
+        secrets = {secret for endpoint in (self, *places) for secret in endpoint.secrets}
+        return replace(self, name=name, secrets=tuple(secrets))
 
     def foreign_text(self, text: object) -> str:
         """Give a node's or a library's own words as a short line that shows none of the URL's secrets."""
@@ -122,8 +139,8 @@ def parse_endpoint(url: str, what: str = "the node's URL", to_do: str = EXAMPLE)
 def _endpoint(url: str, parts: SplitResult) -> Endpoint:
     """Put together what is known of a URL; a ValueError where it cannot be used."""
     host, port = _ascii_host(parts.hostname or ""), parts.port
-    shown_host = f"[{host}]" if ":" in host else host
-    name = f"{parts.scheme}://{shown_host}" + ("" if port is None else f":{port}")
+    shown, kept, keys = _public_host(host)
+    start, end = f"{parts.scheme}://", "" if port is None else f":{port}"
     path, hidden = _public_path(parts.path)
     query = f"?{quote(parts.query, safe=_URL_SIGNS)}" if parts.query else ""
     return Endpoint(
@@ -133,9 +150,9 @@ def _endpoint(url: str, parts: SplitResult) -> Endpoint:
         PORTS[parts.scheme] if port is None else port,
         quote(parts.path or "/", safe=_URL_SIGNS) + query,
         _authorization(parts),
-        name,
-        name + path,
-        tuple(_secrets(parts, hidden)),
+        f"{start}{shown}{end}",
+        f"{start}{kept}{end}{path}",
+        tuple(_secrets(parts, hidden + keys)),
     )
 
 
@@ -153,6 +170,19 @@ def _authorization(parts: SplitResult) -> str | None:
         return None
     login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
     return "Basic " + b64encode(login.encode()).decode()
+
+
+def _public_host(host: str) -> tuple[str, str, list[str]]:
+    """Give a host as it is shown, and as it is kept, without what may be keys; and what was left out.
+
+    Some providers have the key before their own name. A domain, which has two labels at least, is no key.
+    """
+    if ":" in host:
+        return f"[{host}]", f"[{host}]", []
+    labels = host.split(".")
+    keys = [label for label in labels[:-2] if _HOST_KEY.fullmatch(label)]
+    shown = ".".join(_HIDDEN if label in keys else label for label in labels)
+    return shown, ".".join(label for label in labels if label not in keys), keys
 
 
 def _public_path(path: str) -> tuple[str, list[str]]:
@@ -175,4 +205,6 @@ def _secrets(parts: SplitResult, hidden: list[str]) -> set[str]:
     if authorization is not None:
         found.add(authorization.removeprefix("Basic ").rstrip("="))
     plain = {text for text in found if text}
-    return plain | {unquote(text) for text in plain} | {quote(text, safe="") for text in plain}
+    plain |= {unquote(text) for text in plain}
+    # As it is written in a URL, and in JSON that a node puts into its message.
+    return plain | {quote(text, safe="") for text in plain} | {json.dumps(text)[1:-1] for text in plain}

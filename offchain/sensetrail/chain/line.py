@@ -1,7 +1,8 @@
 """One line to a node: a kept connection, and a buffer that is used again. Whatever goes to a node goes over one.
 
 Whatever a node does, an answer is bounded: in bytes (`MAX_ANSWER_BYTES`, inflated or not; `transport.LONGEST_HEAD`
-before its body) and in time (`Line.timeout`, and a second more for each `transport.LEAST_RATE` bytes that came).
+before its body) and in time (`Line.timeout`, and a second more for each `transport.LEAST_RATE` bytes that came, up to
+`transport.MOST_EXTENSION`).
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Line:
     """One kept connection and its buffer.
 
     Attributes:
-        endpoint: The node's URL.
+        endpoint: The node's URL; messages name it as it is here, also where it redirects.
         timeout: Seconds for sending a question; seconds for an answer, besides those that its bytes may take.
         room: Bytes that the buffer has at first.
         is_asked: Whether an answer is still to be received.
@@ -62,6 +63,7 @@ class Line:
     room: int
     is_asked: bool = False
     was_kept: bool = False
+    _asked: Endpoint = field(init=False)
     _place: Endpoint = field(init=False)
     _stream: Stream | None = None
     _head: bytes = field(default=b"", repr=False)
@@ -71,7 +73,7 @@ class Line:
 
     def __post_init__(self) -> None:
         self._buffer = bytearray(self.room)
-        self._place = self.endpoint
+        self._asked = self._place = self.endpoint
 
     @property
     def answer(self) -> memoryview:
@@ -81,6 +83,8 @@ class Line:
     def send(self, body: bytes) -> None:
         """Send a question, over a new connection where none is open."""
         self._body = body
+        if self._place is self._asked:
+            self.endpoint = self._asked
         self._send(Clock(self.timeout))
         self.is_asked = True
 
@@ -139,7 +143,7 @@ class Line:
         if self._stream is None:
             proxy = proxy_for(self._place)
             self._stream = open_stream(self._place, proxy, clock)
-            self._head = _request_head(self._place, proxy, self.endpoint)
+            self._head = _request_head(self._place, proxy, self._asked)
         self._stream.send(b"%s%d\r\n\r\n%s" % (self._head, len(self._body), self._body), clock)
 
     def _follow(self, location: str, clock: Clock) -> None:
@@ -154,6 +158,7 @@ class Line:
         if self._place.scheme == "https" != there.scheme:
             raise ChainError(f"{name} redirects from https to http, which anyone can read", "check the node's URL")
         self._hang_up()
+        self.endpoint = self._asked.leading_to(self._place, there)
         self._place = there
         self._send(clock)
 
@@ -211,12 +216,18 @@ class Line:
     def close(self) -> None:
         """Hang up; the next question goes to the node's own URL again."""
         self._hang_up()
-        self._place, self.is_asked = self.endpoint, False
+        self._place, self.is_asked = self._asked, False
 
     def _hang_up(self) -> None:
         if self._stream is not None:
             self._stream.close()
         self._stream = None
+
+
+def error_message(error: object) -> str:
+    """Give what a JSON-RPC error says; some gateways in front of nodes put a string in its place."""
+    message = error.get("message") if isinstance(error, dict) else error
+    return message if isinstance(message, str) and message else json.dumps(error)
 
 
 def status_error(endpoint: Endpoint, status: int) -> ChainError:

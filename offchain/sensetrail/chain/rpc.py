@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from sensetrail.chain.endpoint import Endpoint
-from sensetrail.chain.line import Line, status_error
+from sensetrail.chain.line import Line, error_message, status_error
 from sensetrail.chain.transport import trouble
 from sensetrail.core.canonical import parse_json
 from sensetrail.errors import ChainError, ManifestError, NodeUnreachableError, RefusedError
@@ -39,17 +39,17 @@ class AnsweredWithError(RefusedError):
 
 
 class Rpc:
-    """Questions to one node, one after the other.
-
-    Attributes:
-        endpoint: The node's URL.
-    """
+    """Questions to one node, one after the other."""
 
     def __init__(self, endpoint: Endpoint, timeout: float = REQUEST_TIMEOUT) -> None:
         """Prepare the line; nothing is sent yet."""
-        self.endpoint = endpoint
         self._line = Line(endpoint, timeout, 1 << 16)
         self._numbers = count(1)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The node's URL; messages name it as it is here, also where it redirects."""
+        return self._line.endpoint
 
     def ask(self, method: str, *parameters: object) -> Any:
         """Ask a question; give its result, any JSON value.
@@ -114,12 +114,10 @@ class Rpc:
         return NodeUnreachableError(f"no node answers at {name}: it {what}", "try later, or use another node")
 
     def _refusal(self, method: str, error: object) -> AnsweredWithError:
-        """Read a JSON-RPC error; gateways in front of nodes put a string there."""
-        if not isinstance(error, dict):
-            error = {"message": error}
-        message = error.get("message")
-        said = message if isinstance(message, str) and message else json.dumps(error)
-        return AnsweredWithError(method, self.endpoint.foreign_text(said), error.get("code"), error.get("data"))
+        """Read a JSON-RPC error."""
+        fields = error if isinstance(error, dict) else {}
+        said = self.endpoint.foreign_text(error_message(error))
+        return AnsweredWithError(method, said, fields.get("code"), fields.get("data"))
 
 
 def _result(method: str, number: int, answer: object) -> Any:

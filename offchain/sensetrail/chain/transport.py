@@ -27,6 +27,8 @@ CONNECT_SECONDS = 15.0
 """The most for one of a host's addresses, so that the next one gets its turn."""
 LEAST_RATE = 1 << 16
 """Bytes a second that a long answer must have on average: for each so many, it may take a second longer."""
+MOST_EXTENSION = 240.0
+"""Seconds that an answer may take longer in all, whatever its bytes: a flood of spaces would last for an hour."""
 LONGEST_HEAD = 1 << 18
 """Bytes before an answer's body: status line and headers, and those of every `100 Continue` before them."""
 
@@ -36,11 +38,17 @@ class Clock:
 
     Attributes:
         ends: When the time is over, of `time.monotonic`.
+        latest: What `ends` may become.
     """
 
     def __init__(self, seconds: float) -> None:
         """Start now."""
         self.ends = time.monotonic() + seconds
+        self.latest = self.ends + MOST_EXTENSION
+
+    def extend(self, seconds: float) -> None:
+        """Give more time, up to `latest`."""
+        self.ends = min(self.ends + seconds, self.latest)
 
     def left(self) -> float:
         """Give the seconds that are left.
@@ -114,7 +122,7 @@ class Reader(io.RawIOBase):
         """
         self._socket.settimeout(self._clock.left())
         count = self._socket.recv_into(buffer)
-        self._clock.ends += count / LEAST_RATE
+        self._clock.extend(count / LEAST_RATE)
         self.limit -= count
         if self.limit < 0:
             raise ChainError("the node's answer does not end", "use another node")

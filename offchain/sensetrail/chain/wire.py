@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sensetrail.chain.endpoint import Endpoint, parse_endpoint
-from sensetrail.chain.line import Line, parse, status_error
+from sensetrail.chain.line import Line, error_message, parse, status_error
 from sensetrail.chain.transport import trouble as trouble_with
 from sensetrail.errors import ChainError, NodeUnreachableError, RefusedError
 
@@ -292,7 +292,7 @@ def _trouble(status: int, retry_after: float, line: Line) -> _Trouble | None:
 
 
 def _judge(error: dict[str, Any], retry_after: float, endpoint: Endpoint) -> _Trouble:
-    code, message = error.get("code"), endpoint.foreign_text(error.get("message", error))
+    code, message = error.get("code"), endpoint.foreign_text(error_message(error))
     if code == 429 or TOO_OFTEN.search(message):
         return _Trouble(f"is busy ({message[:80]})", retry_after=retry_after)
     refusal = RefusedError(f"the node refused: {message}", "use another node", code=code)

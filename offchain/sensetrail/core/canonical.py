@@ -11,6 +11,8 @@ from sensetrail.core.nesting import require_shallow
 from sensetrail.core.primitives import hex_word, keccak256
 from sensetrail.errors import ManifestError
 
+LONGEST_INTEGER = 100
+"""Characters; no integer that the package reads has more than eighty."""
 _WORD = re.compile(r"0x[0-9a-fA-F]{64}")
 
 
@@ -40,7 +42,9 @@ def parse_json(data: bytes, what: str) -> Any:
     """
     try:
         require_shallow(data)
-        value = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite)
+        value = json.loads(
+            data.decode(), object_pairs_hook=_once, parse_constant=_refuse, parse_int=_integer, parse_float=_finite
+        )
         canonical_json(value)
         return value
     except ValueError as error:
@@ -84,6 +88,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is not a number")
+
+
+def _integer(text: str) -> int:
+    if len(text) > LONGEST_INTEGER:
+        raise ValueError(f"{text[:20]}... is too large")
+    return int(text)
 
 
 def _finite(text: str) -> float:
