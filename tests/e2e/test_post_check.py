@@ -173,3 +173,13 @@ def test_a_p256_key_s_batches_are_forecast(terminal: Terminal) -> None:
     sent = terminal.json("post", "r.csv", "--batch", 5, "--devnet-clock")
     assert checked["transactions"] == sent["transactions"] == 6
     assert abs(checked["gas"] - sent["gas_used"]) < 0.05 * sent["gas_used"]
+
+
+def test_what_is_understood_is_said_before_there_is_a_key_or_a_node(tmp_path: Path) -> None:
+    alone = Terminal(tmp_path)
+    file = write(alone, rows([("nobody", 20.0, 50.0)]))
+    result = alone.run("post", file, "--check")
+    assert result.code == INPUT
+    assert "r.csv: CSV, commas between columns" in result.out
+    assert "20.00 to 20.00" in result.out
+    assert "'nobody' has no key" in result.err

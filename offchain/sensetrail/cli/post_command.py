@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sensetrail.cli.output import err, print_json, progress_bar
-from sensetrail.cli.post_report import check_json, print_check, report, say_briefly
+from sensetrail.cli.post_report import check_json, print_forecast, print_understood, report, say_briefly
 from sensetrail.cli.reading_options import (
     AnyTime,
     ColumnNames,
@@ -129,6 +129,8 @@ def post(
         skip_invalid,
     )
     source = _source(file, simulate, options)
+    if check and not as_json:
+        print_understood(source)
     keystores = {name: _keystore(place, name) for name in source.measurements}
     for path in keystores.values() if own else ():
         require_account(path)
@@ -151,7 +153,7 @@ def post(
         )
     if check:
         price = _gas_price(chain)
-        print_json(check_json(source, ahead, price)) if as_json else print_check(source, ahead, price)
+        print_json(check_json(source, ahead, price)) if as_json else print_forecast(ahead, price)
         return
     if not as_json:
         say_briefly(source, ahead)

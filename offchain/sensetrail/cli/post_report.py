@@ -37,8 +37,8 @@ def say_briefly(source: Source, ahead: Forecast) -> None:
     )
 
 
-def print_check(source: Source, ahead: Forecast, gas_price: int | None) -> None:
-    """Say all that a dry run found out."""
+def print_understood(source: Source) -> None:
+    """Say what was understood of a file: it needs no node, no key and no registered device."""
     from sensetrail.core.cadence import cadence
 
     for line in source.understood.lines():
@@ -62,6 +62,10 @@ def print_check(source: Source, ahead: Forecast, gas_price: int | None) -> None:
     columns = ("device", "readings", "first (UTC)", "last (UTC)", "every, s", "gaps", "longest, s", "degC", "%RH")
     say("")
     print_table(Table(columns, rows, frozenset({1, 4, 5, 6})))
+
+
+def print_forecast(ahead: Forecast, gas_price: int | None) -> None:
+    """Say what would become of readings, and what it would cost."""
     say("\nWhat the registry would say")
     judged = [
         (
