@@ -14,7 +14,7 @@ from sensetrail.chain.artifact import MODEL_REGISTRY, SENSOR_REGISTRY, load_arti
 from sensetrail.chain.client import Chain
 from sensetrail.chain.model_registry import ModelRegistry
 from sensetrail.chain.sensor_registry import SensorRegistry
-from sensetrail.core.canonical import parse_json, parse_word
+from sensetrail.core.canonical import fault, parse_json, parse_word
 from sensetrail.core.primitives import Address, address, hex_word, keccak256
 from sensetrail.errors import (
     ChainError,
@@ -82,10 +82,8 @@ class Deployment:
                 if type(value[name]) is not int or value[name] < 0:
                     raise ValueError(f"{name} {value[name]!r:.80} is not a whole number")
             return deployment
-        except KeyError as error:
-            raise WorkspaceError(f"it lacks {error}", RESTORE) from error
-        except (TypeError, ValueError, AttributeError) as error:
-            raise WorkspaceError(f"it is not a deployment's record: {error}", RESTORE) from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise WorkspaceError(f"it is not a deployment's record: {fault(error)}", RESTORE) from error
         except (InputError, ManifestError) as error:
             raise WorkspaceError(error.what, RESTORE) from error
 

@@ -252,7 +252,7 @@ def parse_proof(data: bytes, what: str) -> Proof:
     Raises:
         ManifestError: It is none, or its leaf is not its row's.
     """
-    from sensetrail.core.canonical import parse_json, parse_word
+    from sensetrail.core.canonical import fault, parse_json, parse_word
     from sensetrail.core.primitives import address
 
     value = parse_json(data, what)
@@ -273,7 +273,7 @@ def parse_proof(data: bytes, what: str) -> Proof:
         )
         same = is_row and is_typed and proof.to_json() == value
     except (TypeError, KeyError, AttributeError, InputError) as error:
-        raise ManifestError(f"{what} is no proof: it lacks or mistypes {error}", to_do) from error
+        raise ManifestError(f"{what} is no proof: {fault(error)}", to_do) from error
     if not same:
         raise ManifestError(f"{what} is no proof: it has fields that no proof has", to_do)
     leaf = _leaf(row)

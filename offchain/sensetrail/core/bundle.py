@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sensetrail.core.archive import MIB, Archive, new_archive, read_frame, read_member, unsound
-from sensetrail.core.canonical import canonical_json, parse_json
+from sensetrail.core.canonical import canonical_json, fault, parse_json
 from sensetrail.core.dataset import Rows
 from sensetrail.core.primitives import Address, address, hex_word
 from sensetrail.errors import InputError, ManifestError
@@ -96,7 +96,7 @@ class Place:
             if not whole or len(place.anchor_hash) != 32 or place.encode() != data:
                 raise unsound("bundle.json is not in its one form")
         except (KeyError, TypeError, ValueError, InputError, ManifestError) as error:
-            raise unsound(f"bundle.json lacks or mistypes {error!s:.200}") from error
+            raise unsound(f"bundle.json: {fault(error):.200}") from error
         return place
 
 

@@ -51,6 +51,15 @@ def parse_json(data: bytes, what: str) -> Any:
         raise ManifestError(f"{what} is not valid JSON: {error}", "restore the original file") from error
 
 
+def fault(error: Exception) -> str:
+    """Say what is wrong with a JSON value that a reader could not take apart, in words that are not Python's."""
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    if isinstance(error, TypeError | AttributeError):
+        return "a value is not of the type that it should be"
+    return str(error)
+
+
 def named_digest(algorithm: str, digest: bytes) -> str:
     """Write a digest with the name of its algorithm, such as `sensetrail-keras-v1:keccak256:0x...`."""
     return f"{algorithm}:{hex_word(digest)}"

@@ -10,7 +10,7 @@ import numpy as np
 from eth_abi.abi import encode as abi_encode
 from numpy.typing import NDArray
 
-from sensetrail.core.canonical import json_digest, parse_word
+from sensetrail.core.canonical import fault, json_digest, parse_word
 from sensetrail.core.history import History
 from sensetrail.core.merkle import MerkleTree, standard_leaf
 from sensetrail.core.primitives import Address, address, hex_word, keccak256
@@ -178,7 +178,7 @@ class Provenance:
             block_hash = None if anchor["hash"] is None else parse_word(anchor["hash"])
             found = cls(value["proven"], value["word"], anchor["block"], block_hash)
         except (TypeError, KeyError) as error:
-            raise ManifestError(f"a dataset's provenance lacks or mistypes {error}", "build it again") from error
+            raise ManifestError(f"a dataset's provenance is damaged: {fault(error)}", "build it again") from error
         if found.to_json() != value or type(found.proven) is not bool or type(found.word) is not str:
             raise ManifestError("a dataset's provenance with unknown or badly typed fields", "build it again")
         return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sensetrail.core.canonical import json_digest, named_digest, parse_json, parse_named_digest, parse_word
+from sensetrail.core.canonical import fault, json_digest, named_digest, parse_json, parse_named_digest, parse_word
 from sensetrail.core.dataset import DatasetRecord, Selection
 from sensetrail.core.model_file import WEIGHTS_ALGORITHM
 from sensetrail.core.primitives import ZERO_WORD, hex_word
@@ -113,7 +113,7 @@ def parse_manifest(data: bytes) -> Manifest:
         _require_types(manifest)
         same = manifest.to_json() == value
     except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
-        raise ManifestError(f"manifest.json lacks or mistypes {error}", "restore the original manifest") from error
+        raise ManifestError(f"manifest.json is damaged: {fault(error)}", "restore the original manifest") from error
     if not same:
         raise ManifestError("manifest.json has fields that do not belong together", "restore the original manifest")
     return manifest

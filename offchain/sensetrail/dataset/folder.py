@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from sensetrail.core.canonical import parse_json, parse_word
+from sensetrail.core.canonical import fault, parse_json, parse_word
 from sensetrail.core.dataset import UNPROVEN, DatasetRecord, Provenance, Rows, Selection
 from sensetrail.core.primitives import address, hex_word
 from sensetrail.core.reading import HUNDREDTHS
@@ -106,7 +106,7 @@ def read_dataset(folder: Path, *, verify: bool = True) -> Dataset:
         )
         provenance = Provenance.from_json(value["provenance"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ManifestError(f"dataset.json lacks or mistypes {error}", "build the dataset again") from error
+        raise ManifestError(f"dataset.json is damaged: {fault(error)}", "build the dataset again") from error
     dataset = Dataset(_read_rows(folder / "dataset.parquet"), selection, record, provenance)
     if verify:
         verify_rows(dataset.rows, record.root)
