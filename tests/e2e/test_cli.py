@@ -180,7 +180,7 @@ def test_readings_come_from_parquet_one_by_one_and_from_a_simulated_room(site: S
     assert terminal.json("post", "few.csv", "--devnet-clock")["readings"] == 0
     text = terminal.done("post", "--simulate", "2026-01-02", "--devnet-clock", "--batch", "1000")
     # The first simulated reading of each device may lie a jump away from the last one of the file.
-    assert "1680 readings sent in 1 transactions" in text
+    assert "1680 readings sent in 1 transaction" in text
     assert "chosen for the least gas: 1680 as regular in 2 batches" in text
     indexed = terminal.json("index")
     assert (indexed["readings"], indexed["rejected"]) == (1688, 0)
